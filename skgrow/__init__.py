@@ -1,0 +1,31 @@
+"""Neural networks that grow to the size their data needs, with scikit-learn's interface.
+
+Public names are imported when they are first used: ``import skgrow`` loads neither PyTorch nor scikit-learn.
+"""
+
+from typing import TYPE_CHECKING
+
+__version__ = "0.1.0"
+
+__all__ = ["GrowingRegressor", "GrowthCurveDisplay", "__version__"]
+
+_MODULE_OF = {
+    "GrowingRegressor": "skgrow.estimators",
+    "GrowthCurveDisplay": "skgrow.inspection",
+}
+
+if TYPE_CHECKING:
+    from skgrow.estimators import GrowingRegressor
+    from skgrow.inspection import GrowthCurveDisplay
+else:
+
+    def __getattr__(name):
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        value = globals()[name] = getattr(import_module(_MODULE_OF[name]), name)
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

@@ -1,0 +1,384 @@
+"""One fit of a growing estimator: from validated data to fitted attributes."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from skgrow.estimators import _callbacks
+from skgrow.estimators._data import Samples, Scaling, resolve_device
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from skgrow.networks import MLP
+    from skgrow.training import Trained
+
+#: Rows above which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
+_EARLY_STOPPING_ROWS = 10_000
+
+#: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
+_EARLY_STOPPING_FEATURES = 250
+
+#: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
+_EVIDENCE_PARAMETERS = 3000
+_COVARIANCE_PARAMETERS = 2000
+
+
+class Run:
+    """One fit: data on the device, the problem, solver and policy, and what they leave on the estimator."""
+
+    def __init__(
+        self,
+        estimator: Any,
+        X: Any,
+        y: Any,
+        weight: Any,
+        validation: tuple[Any, Any, Any] | None,
+        previous: MLP | None,
+    ) -> None:
+        import torch
+
+        self.estimator, self.previous, self.y_ndim = estimator, previous, y.ndim
+        self.callback_data = {"X": X, "y": y}
+        self.x_dtype = np.float32 if str(X.dtype).endswith("float32") else np.float64
+        random_state = check_random_state(estimator.random_state)
+        self.seed = int(random_state.randint(2**31 - 1))
+        n, d = X.shape
+        c = 1 if y.ndim == 1 else y.shape[1]
+        self.device = resolve_device(estimator.device, 2.0 * n * (d + c) * estimator.max_neurons, X)
+        self.dtype = self._resolve_dtype(n)
+        samples = Samples.build(X, y, weight, self.device, self.dtype)
+        held_out = None
+        if validation is not None:
+            held_out = Samples.build(*validation, self.device, self.dtype)
+        elif self._stops_early(n, d + c):
+            generator = torch.Generator().manual_seed(self.seed)
+            samples, held_out = samples.split(estimator.validation_fraction, generator)
+        samples = samples.merged()
+        if previous is not None and not estimator.warm_start:  # partial_fit keeps the units of the first batch
+            self.scaling = Scaling(*(torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling))
+        else:
+            self.scaling = Scaling.of(samples, estimator.standardize)
+        self.samples = self.scaling.apply(samples)
+        self.held_out = self.scaling.apply(held_out) if held_out is not None else None
+
+    def _resolve_dtype(self, n: int) -> torch.dtype:
+        import torch
+
+        estimator = self.estimator
+        if self.device.type == "mps":
+            if estimator.dtype == "float64":
+                raise ValueError("dtype='float64' is not available on device 'mps'; allowed there: 'auto', 'float32'.")
+            return torch.float32
+        if estimator.dtype != "auto":
+            return getattr(torch, estimator.dtype)
+        from skgrow.training._auto import FULL_BATCH_SAMPLES
+
+        first_order = estimator.solver in ("adam", "sgd") or (estimator.solver == "auto" and n > 10 * FULL_BATCH_SAMPLES)
+        return torch.float32 if first_order else torch.float64
+
+    def _stops_early(self, n: int, n_columns: int) -> bool:
+        choice = self.estimator.early_stopping
+        if choice == "auto":
+            return n > _EARLY_STOPPING_ROWS or (n > 10 and n_columns > _EARLY_STOPPING_FEATURES)
+        if choice and n < 2:
+            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
+        return bool(choice)
+
+    def train(self) -> None:
+        """Grow one network per activation and store the best."""
+        estimator = self.estimator
+        _callbacks.enable_logging(estimator.verbose)
+        self.context = _callbacks.open_task(estimator, None)
+        names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
+        if self.previous is not None:
+            names = [self.previous.activation.name]
+        best: tuple[Trained, Any, str] | None = None
+        history: list[dict[str, Any]] = []
+        self.loss_curve: list[float] = []
+        for name in names:
+            trained, problem, rows, monitor = self._grow(name)
+            history += [row | {"activation": name} for row in rows]
+            self.loss_curve += monitor.loss_curve
+            if best is None or trained.criterion > best[0].criterion:
+                best = trained, problem, name
+                self.indicator = rows[trained.row].get("indicator", 0.0)
+            if monitor.stopped:
+                break
+        assert best is not None  # noqa: S101
+        self._store(*best, history)
+        _callbacks.close_task(self.context, estimator, self.callback_data, self._reconstruction)
+
+    def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        import torch
+
+        from skgrow import growth, training
+        from skgrow.networks import MLP, Activation
+
+        estimator, samples = self.estimator, self.samples
+        generator = torch.Generator().manual_seed(self.seed)
+        problem = training.Problem(samples.X, samples.Y, samples.weight)
+        auto = estimator.alpha == "auto"
+        problem.alpha = 1e-2 if auto else float(estimator.alpha)
+        validation = None
+        if self.held_out is not None:
+            validation = training.Problem(self.held_out.X, self.held_out.Y, self.held_out.weight)
+        d, c = samples.X.shape[1], samples.Y.shape[1]
+        solver = self._make_solver(generator, auto)
+        schedule = self._schedule()
+        max_neurons = estimator.max_neurons
+        use_evidence = validation is None and problem.alpha > 0
+        if use_evidence:
+            max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
+        monitor = StageMonitor(self, name)
+        policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
+        if self.previous is None:
+            theta = samples.X.new_zeros(c)
+            network = MLP((d, 0, c), theta, Activation(name, estimator.negative_slope))
+            network = growth.refit_output(network, problem)
+        else:
+            network = self._fitted()
+        history = training.History()
+        best = training.fit(
+            network,
+            problem,
+            solver,
+            policy,
+            schedule,
+            max_iter=estimator.max_iter,
+            monitor=monitor,
+            history=history,
+            validation=validation,
+            use_evidence=use_evidence,
+            auto_alpha=auto,
+        )
+        return best, problem, history, monitor
+
+    def _make_solver(self, generator: torch.Generator, auto_alpha: bool) -> Any:
+        from skgrow import training
+
+        estimator = self.estimator
+        batch_size = None if estimator.batch_size == "auto" else estimator.batch_size
+        rates = {"learning_rate": estimator.learning_rate_init, "batch_size": batch_size, "generator": generator}
+        if estimator.solver == "sgd":
+            return training.StochasticGradient(**rates)
+        adam = training.Adam(**rates)
+        lm, lbfgs = training.LevenbergMarquardt(auto_alpha=auto_alpha), training.LBFGS()
+        if estimator.solver == "auto":
+            return training.AutoSolver(lm, lbfgs, adam)
+        return {"lm": lm, "lbfgs": lbfgs, "adam": adam}[estimator.solver]
+
+    def _schedule(self) -> Any:
+        from skgrow import growth
+
+        schedule = self.estimator.schedule
+        return {"plateau": growth.Plateau, "every": growth.Every}[schedule]() if isinstance(schedule, str) else schedule
+
+    def _policy(
+        self, problem: Any, solver: Any, schedule: Any, max_neurons: int, monitor: Any, generator: torch.Generator
+    ) -> Any:
+        from skgrow import growth, training
+
+        estimator = self.estimator
+        rough = growth.Plateau(tol=5e-2, patience=2)
+
+        def descend(network: MLP, on: training.Problem) -> MLP:
+            return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor).network
+
+        return growth.GrowthPolicy(
+            problem=problem,
+            descend=descend,
+            search=growth.PolarSearch() if estimator.search == "polar" else estimator.search,
+            schedule=schedule,
+            block_size=estimator.block_size,
+            max_neurons=max_neurons,
+            max_extensions=estimator.max_extensions,
+            max_stages=estimator.max_stages,
+            n_exchanges=estimator.n_exchanges,
+            patience=estimator.n_iter_no_change,
+            tol=estimator.tol,
+            generator=generator,
+            relax=estimator.solver in ("auto", "lm", "lbfgs"),
+        )
+
+    def update(self) -> None:
+        """Train the fitted network on a further batch, and grow it on a plateau (``partial_fit``)."""
+        import torch
+
+        from skgrow import training
+
+        estimator = self.estimator
+        generator = torch.Generator().manual_seed(self.seed)
+        problem = training.Problem(self.samples.X, self.samples.Y, self.samples.weight, alpha=estimator.alpha_)
+        rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
+        adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
+        state = adam.start(self._fitted(), problem)
+        moments = getattr(estimator, "_moments", None) or {}
+        for key, value in moments.items():
+            kind = self.dtype if value.ndim else torch.float32
+            state.optimizer.state[state.theta][key] = torch.as_tensor(value.copy(), dtype=kind)
+            if value.ndim:
+                state.optimizer.state[state.theta][key] = state.optimizer.state[state.theta][key].to(self.device)
+        value = state.step()
+        if not math.isfinite(value):
+            raise ValueError("The loss on this batch is not finite; the estimator is unchanged.")
+        network, kept = state.network, None
+        losses = [*getattr(estimator, "_batch_losses", []), value]
+        schedule = self._schedule()
+        if schedule.due(losses, estimator.n_iter_ + 1):
+            policy = self._policy(
+                problem, adam, schedule, estimator.max_neurons, training.Monitor(), generator
+            )
+            network, kept = policy.widened(network)
+            losses = [value]
+        estimator._moments = _moved_moments(state, network, kept)
+        estimator._batch_losses = losses
+        estimator.loss_curve_ = [*estimator.loss_curve_, value]
+        estimator.n_iter_ += 1
+        estimator._covariance_root = None
+        estimator._store_network(self._raw(network), self.x_dtype)
+
+    # results -----------------------------------------------------------------------------------------------
+
+    def _fitted(self) -> MLP:
+        """Return the estimator's network in the units of this run."""
+        from skgrow.networks import from_standardized
+
+        s = self.scaling
+        raw = self.estimator._network(self.device, self.dtype)
+        return from_standardized(raw, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
+
+    def _raw(self, network: MLP) -> MLP:
+        from skgrow.networks import from_standardized
+
+        s = self.scaling
+        return from_standardized(network, s.x_mean, s.x_scale, s.y_mean, s.y_scale)
+
+    def _store(self, trained: Trained, problem: Any, name: str, history: list[dict[str, Any]]) -> None:
+        from skgrow.growth import output_gauss_newton
+        from skgrow.training import evidence, gauss_newton_work
+
+        estimator, network = self.estimator, trained.network
+        estimator._store_network(self._raw(network), self.x_dtype)
+        estimator.activation_ = name
+        estimator._y_ndim = self.y_ndim
+        s = self.scaling
+        estimator._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
+        estimator.history_ = history
+        estimator.loss_curve_ = self.loss_curve
+        estimator.n_iter_ = len(self.loss_curve)
+        estimator.loss_ = trained.loss
+        estimator.best_loss_ = min(row["train_loss"] for row in history)
+        estimator.alpha_ = trained.alpha
+        estimator.growth_indicator_ = float(self.indicator)
+        estimator.validation_scores_ = self._validation_scores(history)
+        n, p = problem.total_weight, network.n_parameters
+        found, covariance = trained.evidence, None
+        gram = None
+        if p <= _EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, network.layer_sizes[-1], p) < 4e11:
+            _, _, gram = problem.gauss_newton(network)
+        if gram is not None:
+            mask = problem.penalty_weights(network)
+            found = evidence(network, trained.loss, gram, n, mask, max(trained.alpha, 1e-12), False)
+            covariance = _covariance_root(gram, mask, trained.alpha, found.noise_variance, n)
+            if p > _COVARIANCE_PARAMETERS:
+                covariance = None
+        y_scale = s.y_scale.to("cpu").numpy().astype(float)
+        noise = found.noise_variance if found is not None else 2 * trained.loss / network.layer_sizes[-1]
+        variance = noise * y_scale**2
+        estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
+        estimator.effective_parameters_ = found.effective_parameters if found is not None else float(p)
+        estimator.log_evidence_ = math.nan
+        if found is not None and trained.alpha > 0:
+            estimator.log_evidence_ = found.log_evidence - n * float(np.log(y_scale).sum())
+        if covariance is None:
+            gram = output_gauss_newton(network, problem)
+            mask = problem.penalty_weights(network)[-len(gram) :]
+            covariance = _covariance_root(gram, mask, trained.alpha, noise, n)
+        estimator._covariance_root = covariance.to("cpu").numpy()
+
+    def _validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
+        if self.held_out is None:
+            return None
+        Y = self.held_out.Y
+        w = self.held_out.weight
+        g = Y.new_full((len(Y),), 1 / len(Y)) if w is None else w / w.sum()
+        total = float((g @ (Y - g @ Y).square()).sum())
+        return [1 - 2 * row["validation_loss"] / total if total > 0 else math.nan for row in history]
+
+    def _reconstruction(self, network: MLP | None = None) -> dict[str, Any]:
+        """Return the attributes that a callback's copy of the estimator needs to predict."""
+        if network is None:
+            names = ("coefs_", "intercepts_", "activation_", "n_outputs_", "architecture_", "_y_ndim")
+            return {name: getattr(self.estimator, name) for name in names}
+        raw = self._raw(network)
+        return {
+            "coefs_": [W.T.to("cpu").numpy().astype(self.x_dtype, order="C") for W in raw.weights],
+            "intercepts_": [b.to("cpu").numpy().astype(self.x_dtype) for b in raw.biases],
+            "activation_": network.activation.name,
+            "n_outputs_": network.layer_sizes[-1],
+            "architecture_": network.layer_sizes,
+            "_y_ndim": self.y_ndim,
+        }
+
+
+class StageMonitor:
+    """Keeps the loss curve of one growth path, logs its stages and passes them to the callbacks."""
+
+    def __init__(self, run: Run, name: str) -> None:
+        self.run, self.name = run, name
+        self.epoch = 0
+        self.loss_curve: list[float] = []
+        self.stopped = False
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration."""
+        self.epoch += 1
+        self.loss_curve.append(value)
+
+    def stage(self, row: dict[str, Any], network: MLP) -> None:
+        """Log the row and call the callbacks, which may ask to stop."""
+        run = self.run
+        if run.estimator.verbose:
+            _callbacks.logger.info(
+                "%s %s to %d neurons%s: loss %.6g, criterion %.6g (%.2f s)",
+                self.name,
+                row["action"],
+                row["architecture"][-2],
+                "" if row["accepted"] else " (undone)",
+                row["train_loss"],
+                row["criterion"],
+                row["time"],
+            )
+        stop = _callbacks.report_stage(
+            run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
+        )
+        self.stopped = self.stopped or stop
+
+
+def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
+    """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
+    import torch
+
+    from skgrow.training import damped_cholesky
+
+    factor = damped_cholesky(gram, alpha / n * mask)
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)
+
+
+def _moved_moments(state: Any, network: MLP, kept: Tensor | None) -> dict[str, np.ndarray]:
+    """Return Adam's moments as arrays, at the places ``kept`` of a network that has grown."""
+    found = {}
+    for key, value in state.optimizer.state[state.theta].items():
+        moved = value
+        if kept is not None and value.ndim:
+            moved = value.new_zeros(network.n_parameters)
+            moved[kept] = value
+        found[key] = moved.to("cpu").numpy()
+    return found

@@ -1,0 +1,22 @@
+"""Where, what and when to add: the polar search, schedules, and the growth policy."""
+
+from skgrow.growth._exact import exact_neuron
+from skgrow.growth._polar import Block, PolarSearch, polar_value
+from skgrow.growth._policy import GrowthPolicy
+from skgrow.growth._refit import leave_out_losses, output_gauss_newton, refit_output
+from skgrow.growth._schedules import AtEpochs, Every, Plateau, TargetLoss
+
+__all__ = [
+    "AtEpochs",
+    "Block",
+    "Every",
+    "GrowthPolicy",
+    "Plateau",
+    "PolarSearch",
+    "TargetLoss",
+    "exact_neuron",
+    "leave_out_losses",
+    "output_gauss_newton",
+    "polar_value",
+    "refit_output",
+]

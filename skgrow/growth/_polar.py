@@ -1,0 +1,467 @@
+r"""The polar problem: which new neurons lower the loss the most, to first order or after a refit.
+
+Adding neurons :math:`h(x) = s(Wx + b)` with output weights a changes the loss by
+:math:`-\langle E, h a^T\rangle + O(|a|^2)`, where E is the negative functional gradient (Feischl, Rieder and
+Zehetgruber, eq. 4). For one neuron the best direction is the maximiser of
+
+.. math:: P(w, b) = \frac{|E^T_g\, s(Xw + b)|_2}{N(w, b)},
+
+with N either the norm of the feature on the data (``"feature"``; what a refit leaves over is projected out first) or
+:math:`|(w, b)|` (``"parameter"``, the polar problem of the path norm). With E orthogonal to the columns of ``basis``,
+as after an output refit, the squared ``"feature"`` value is twice the exact decrease of half the squared error when
+the neuron is added and the output layer refitted. A block of m neurons is scored in the same way with its m x m Gram
+matrix.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from skgrow.growth._exact import exact_neuron
+from skgrow.networks import Activation
+from skgrow.training import sum_over_samples
+
+#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection.
+_SLOPES = (0.5, 1.0, 2.0, 4.0)
+
+#: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
+_MAX_SUBSETS = 1000
+
+#: Points up to which the arrangement of a 2-D data set is searched exactly.
+_EXACT_2D = 200
+
+
+@dataclass(frozen=True)
+class Block:
+    """New neurons of one layer.
+
+    Attributes
+    ----------
+    W : Tensor of shape (m, d)
+        Incoming weights.
+    b : Tensor of shape (m,)
+        Biases.
+    score : float
+        Predicted decrease of the loss, half the squared error, when the block is added and the output refitted.
+    """
+
+    W: Tensor
+    b: Tensor
+    score: float
+
+
+class PolarSearch(BaseEstimator):
+    """Search for the best new neurons, batched over directions and thresholds.
+
+    Directions come from differences of samples, from live neurons, from least squares, from the sign iteration of
+    Feischl et al. (Algorithm 15), and from a normal distribution; thresholds are quantiles of the projected data.
+    Every candidate is scored by the exact decrease of the squared error when it is added and the output refitted.
+
+    A block of m neurons is either taken neuron by neuron, each the best one given those before, or (for (leaky)
+    ReLU) as the best m parallel neurons along one direction, of which three can form a hat; the one of larger decrease
+    wins. A single neuron then ascends on the objective. For (leaky) ReLU that is exact on one-dimensional data and on
+    two-dimensional data of few samples, as long as only the constant is refitted with it; elsewhere the value is
+    a lower bound of the maximum.
+
+    Parameters
+    ----------
+    n_directions : int, default=64
+        Directions tried per search.
+    n_thresholds : int, default=16
+        Neurons tried per direction.
+    max_samples : int or None, default=10000
+        The search sees at most so many samples, drawn by weight: a ranking needs no more.
+
+    References
+    ----------
+    Feischl, Rieder and Zehetgruber, "Towards optimal hierarchical training of neural networks", eq. (4), section 3.3.
+    """
+
+    def __init__(self, n_directions: int = 64, n_thresholds: int = 16, max_samples: int | None = 10000) -> None:
+        self.n_directions = n_directions
+        self.n_thresholds = n_thresholds
+        self.max_samples = max_samples
+
+    def search(
+        self,
+        X: Tensor,
+        E: Tensor,
+        g: Tensor,
+        activation: Activation,
+        *,
+        block_size: int,
+        basis: Tensor | None = None,
+        live: Tensor | None = None,
+        support: float = 0.0,
+        generator: torch.Generator,
+    ) -> Block | None:
+        """Return the best block found, or None where nothing lowers the loss.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, d)
+            Layer inputs.
+        E : Tensor of shape (n, c)
+            Negative functional gradient.
+        g : Tensor of shape (n,)
+            Sample weights of sum 1.
+        activation : Activation
+            Of the new neurons.
+        block_size : int
+            Neurons per block.
+        basis : Tensor of shape (n, k), optional
+            Features that are refitted together with the block; default: the constant.
+        live : Tensor of shape (w, d), optional
+            Weights of neurons that exist.
+        support : float, default=0
+            Share of the sample weight that must lie on either side of a kink.
+        generator : torch.Generator
+            On the CPU; makes the search repeatable.
+        """
+        X, E, g, basis = self._subsample(X, E, g, basis, generator)
+        root = g.sqrt()[:, None]
+        target = E * root
+        Q = _orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
+        U = self._directions(X, E, g, live, generator)
+        slopes, biases = self._grid(X @ U.T, g, activation, support)
+        features, usable = self._features(X, root, U, slopes, biases, activation, Q)
+        moments = features @ target  # (k, K, c)
+        score, chosen = _one_by_one(features, usable, moments, target, block_size)
+        if block_size > 1 and activation.is_piecewise_linear:
+            parallel_scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, block_size)
+            best = int(parallel_scores.argmax())
+            if float(parallel_scores[best]) > score:
+                score, chosen = float(parallel_scores[best]), subsets[best] + best * slopes.shape[1]
+        if not chosen.numel() or not score > 0:
+            return None
+        flat = slopes.reshape(-1)[chosen]
+        W = flat[:, None] * U[chosen // slopes.shape[1]]
+        block = Block(W, biases.reshape(-1)[chosen], 0.5 * score)
+        if block_size > 1:
+            return block
+        return self._polish(X, E, g, Q, activation, block, moments, U, slopes, biases)
+
+    # candidates ------------------------------------------------------------------------------------------------
+
+    def _subsample(
+        self, X: Tensor, E: Tensor, g: Tensor, basis: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        if self.max_samples is None or len(X) <= self.max_samples:
+            return X, E, g, basis
+        rows = draw_rows(X, g, self.max_samples, generator)
+        uniform = X.new_full((len(rows),), 1 / len(rows))
+        return X[rows], E[rows], uniform, None if basis is None else basis[rows]
+
+    def _directions(
+        self, X: Tensor, E: Tensor, g: Tensor, live: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
+        d, k = X.shape[1], max(4, self.n_directions // 4)
+        if d == 1:
+            return X.new_ones(1, 1)
+        signs = _normal((k, d), generator, X)
+        M = X * (E * g[:, None])[:, :1]
+        for _ in range(5):
+            signs = torch.sign(signs @ M.T) @ M
+        first, second = draw_rows(X, g, k, generator), draw_rows(X, g, k, generator)
+        centred = X - g @ X
+        covariance = (centred * g[:, None]).T @ centred
+        ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
+        moments = (centred * g[:, None]).T @ E
+        least_squares = torch.linalg.solve(covariance + ridge * torch.eye(d, dtype=X.dtype, device=X.device), moments)
+        parts = [least_squares.T, moments.T, _normal((k, d), generator, X), X[first] - X[second], signs]
+        if live is not None and len(live):
+            places = torch.randperm(len(live), generator=generator)[:k].to(X.device)
+            parts.append(live[places])
+        U = torch.cat(parts)
+        norm = torch.linalg.vector_norm(U, dim=1)
+        U = U[torch.isfinite(norm) & (norm > 0)]
+        return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
+
+    def _grid(
+        self, P: Tensor, g: Tensor, activation: Activation, support: float
+    ) -> tuple[Tensor, Tensor]:
+        """Slopes and biases of the candidates along each direction, both of shape (k, K); P is (n, k)."""
+        K = self.n_thresholds
+        order = P.argsort(dim=0)
+        cumulative = g[order].cumsum(0).T.contiguous()
+        ordered = P.gather(0, order).T
+        if activation.is_piecewise_linear:
+            levels = torch.linspace(support, 1 - support, K + 2, dtype=P.dtype, device=P.device)[:-1]
+            if support > 0:
+                levels = levels[1:]
+            thresholds = _weighted_quantiles(ordered, cumulative, levels)
+            return torch.ones_like(thresholds), -thresholds
+        mean = g @ P
+        deviation = (g @ (P - mean).square()).sqrt().clamp_min(1e-300)
+        per_slope = max(1, K // len(_SLOPES))
+        levels = (torch.arange(per_slope, dtype=P.dtype, device=P.device) + 0.5) / per_slope
+        thresholds = _weighted_quantiles(ordered, cumulative, levels)
+        slopes = torch.tensor(_SLOPES, dtype=P.dtype, device=P.device)[None, :, None] / deviation[:, None, None]
+        biases = -slopes * thresholds[:, None, :]
+        return slopes.expand_as(biases).reshape(len(mean), -1), biases.reshape(len(mean), -1)
+
+    # scores ----------------------------------------------------------------------------------------------------
+
+    def _features(
+        self,
+        X: Tensor,
+        root: Tensor,
+        U: Tensor,
+        slopes: Tensor,
+        biases: Tensor,
+        activation: Activation,
+        Q: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Candidate features without their part in the span of Q, normalised; and what was left of them before.
+
+        Returns
+        -------
+        features : Tensor of shape (k, K, n)
+            Unit vectors, rows times the roots of the weights; zero where nothing is left.
+        usable : BoolTensor of shape (k, K)
+        """
+        Z = (U @ X.T)[:, None, :] * slopes[..., None] + biases[..., None]
+        features = activation.value(Z).mul_(root[:, 0])
+        before = features.square().sum(-1)
+        features -= (features @ Q) @ Q.T
+        norms = features.square().sum(-1)
+        usable = norms > 1e-12 * before
+        features *= (usable / norms.clamp_min(1e-300).sqrt())[..., None]
+        return features, usable
+
+    def _polish(
+        self,
+        X: Tensor,
+        E: Tensor,
+        g: Tensor,
+        Q: Tensor,
+        activation: Activation,
+        start: Block,
+        moments: Tensor,
+        U: Tensor,
+        slopes: Tensor,
+        biases: Tensor,
+    ) -> Block:
+        """Let the best neurons of the best directions ascend, and compare with the exact solution where there is one."""
+        gains, where = moments.square().sum(-1).max(1)
+        rows = gains.topk(min(8, len(gains))).indices
+        best = where[rows]
+        starts = torch.cat([slopes[rows, best, None] * U[rows], biases[rows, best, None]], 1)
+        V = torch.cat([torch.cat([start.W[0], start.b])[None], starts])
+        V = ascend(X, E, g, activation, V, "feature", Q)
+        exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
+        if exact and activation.is_piecewise_linear and Q.shape[1] == 1:
+            V = torch.cat([V, torch.cat(exact_neuron(X, E, g, activation))[None]])
+        values = polar_value(X, E, g, activation, V, "feature", Q)
+        i = int(values.argmax())
+        return Block(V[i, None, :-1], V[i, -1:], 0.5 * float(values[i]) ** 2)
+
+
+def _one_by_one(
+    features: Tensor, usable: Tensor, moments: Tensor, target: Tensor, size: int
+) -> tuple[float, Tensor]:
+    """Choose unit features one after the other, each of the largest decrease after a refit with those before.
+
+    Returns
+    -------
+    score : float
+        Twice the decrease of half the squared error.
+    chosen : LongTensor of shape (at most size,)
+        Flat candidate numbers.
+    """
+    flat = features.reshape(-1, features.shape[-1])
+    left = usable.reshape(-1).to(flat.dtype)  # squared norms of what is left of each candidate
+    inner = moments.reshape(len(flat), -1).clone()
+    taken: list[Tensor] = []
+    chosen: list[Tensor] = []
+    score = 0.0
+    for _ in range(size):
+        gains = torch.where(left > 1e-6, inner.square().sum(1) / left.clamp_min(1e-300), torch.zeros_like(left))
+        pick = gains.argmax()
+        gain = float(gains[pick])
+        if not gain > 0:
+            break
+        score += gain
+        chosen.append(pick)
+        direction = flat[pick].clone()
+        for other in taken:
+            direction -= (direction @ other) * other
+        direction /= torch.linalg.vector_norm(direction)
+        taken.append(direction)
+        overlap = flat @ direction
+        left = left - overlap.square()
+        inner = inner - overlap[:, None] * (direction @ target)
+    return score, torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long, device=flat.device)
+
+
+def polar_value(
+    X: Tensor,
+    E: Tensor,
+    g: Tensor,
+    activation: Activation,
+    V: Tensor,
+    normalization: str = "feature",
+    Q: Tensor | None = None,
+) -> Tensor:
+    r"""Return :math:`P(w, b)` for many single neurons.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n, d)
+        Inputs.
+    E : Tensor of shape (n, c)
+        Negative functional gradient.
+    g : Tensor of shape (n,)
+        Sample weights of sum 1.
+    activation : Activation
+        Of the neurons.
+    V : Tensor of shape (k, d + 1)
+        Rows ``(w, b)``.
+    normalization : {"feature", "parameter"}, default="feature"
+        The denominator.
+    Q : Tensor of shape (n, q), optional
+        Orthonormal columns, each row times the root of its sample weight, projected out of the features for
+        ``"feature"``; default: the constant.
+
+    Returns
+    -------
+    Tensor of shape (k,)
+        Zero where a feature vanishes on the data.
+    """
+    if normalization not in ("feature", "parameter"):
+        raise ValueError(f"normalization must be 'feature' or 'parameter'; got {normalization!r}.")
+    root = g.sqrt()[:, None]
+    if Q is None:
+        Q = root
+
+    def chunk(V_rows: Tensor) -> Tensor:
+        H = activation.value(torch.addmm(V_rows[:, -1], X, V_rows[:, :-1].T)) * root
+        if normalization == "parameter":
+            return torch.linalg.vector_norm(H.T @ (E * root), dim=1) / torch.linalg.vector_norm(V_rows, dim=1)
+        rest = H - Q @ (Q.T @ H)
+        norm = torch.linalg.vector_norm(rest, dim=0)
+        small = norm <= 1e-10 * torch.linalg.vector_norm(H, dim=0).clamp_min(1e-300)
+        value = torch.linalg.vector_norm(rest.T @ (E * root), dim=1) / norm.clamp_min(1e-300)
+        return torch.where(small, torch.zeros_like(value), value)
+
+    return torch.cat([chunk(rows) for rows in V.split(max(1, 2**22 // len(X)))])
+
+
+def ascend(
+    X: Tensor,
+    E: Tensor,
+    g: Tensor,
+    activation: Activation,
+    V: Tensor,
+    normalization: str = "feature",
+    Q: Tensor | None = None,
+    n_steps: int = 20,
+) -> Tensor:
+    """Raise :func:`polar_value` from many starts at once by projected gradient ascent; no start ends lower.
+
+    For normalised neurons the value depends on the direction of ``(w, b)`` alone (piecewise linear activations) or
+    varies slowly with its length, so steps are relative to that length, each start with a step size of its own.
+    """
+    values = polar_value(X, E, g, activation, V, normalization, Q)
+    step = V.new_full((len(V), 1), 0.3)
+    for _ in range(n_steps):
+        moved = V.detach().requires_grad_()
+        with torch.enable_grad():
+            total = polar_value(X, E, g, activation, moved, normalization, Q).sum()
+            (slope,) = torch.autograd.grad(total, moved)
+        slope = torch.nan_to_num(slope)
+        slope = slope / torch.linalg.vector_norm(slope, dim=1, keepdim=True).clamp_min(1e-300)
+        trial = V + step * torch.linalg.vector_norm(V, dim=1, keepdim=True) * slope
+        reached = polar_value(X, E, g, activation, trial, normalization, Q)
+        better = reached > values
+        V = torch.where(better[:, None], trial, V)
+        values = torch.where(better, reached, values)
+        step = torch.where(better[:, None], step * 1.5, step * 0.3)
+    return V
+
+
+def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Best subset of columns per direction by the exact least-squares decrease ``q^T G^-1 q``.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (k, K, K)
+        Gram matrices with unit diagonal (zero for unusable columns).
+    moments : Tensor of shape (k, K, c)
+        Products of the columns with the targets.
+    size : int
+        Columns per subset.
+
+    Returns
+    -------
+    scores : Tensor of shape (k,)
+    members : LongTensor of shape (k, size)
+    """
+    k, K, _ = gram.shape
+    size = min(size, K)
+    eye = 1e-10 * torch.eye(K, dtype=gram.dtype, device=gram.device)
+    gram = gram + eye + torch.diag_embed((gram.diagonal(dim1=1, dim2=2) == 0).to(gram.dtype))
+    n_subsets = 1
+    for i in range(size):
+        n_subsets = n_subsets * (K - i) // (i + 1)
+    if n_subsets <= _MAX_SUBSETS:
+        subsets = torch.tensor(list(itertools.combinations(range(K), size)), device=gram.device)
+        G = gram[:, subsets[:, :, None], subsets[:, None, :]]
+        q = moments[:, subsets]
+        scores = (torch.linalg.solve(G, q) * q).sum((-2, -1))
+        best = scores.argmax(1)
+        return scores.gather(1, best[:, None])[:, 0], subsets[best]
+    rest, left = gram.clone(), moments.clone()
+    scores = gram.new_zeros(k)
+    members = []
+    rows = torch.arange(k, device=gram.device)
+    for _ in range(size):
+        gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
+        gains[rest.diagonal(dim1=1, dim2=2) < 1e-8] = -1
+        for chosen in members:
+            gains[rows, chosen] = -1
+        pick = gains.argmax(1)
+        members.append(pick)
+        scores = scores + gains[rows, pick].clamp_min(0)
+        column = rest[rows, :, pick]
+        pivot = column[rows, pick].clamp_min(1e-300)
+        left = left - column[..., None] * (left[rows, pick] / pivot[:, None])[:, None, :]
+        rest = rest - column[..., None] * (column / pivot[:, None])[:, None, :]
+    return scores, torch.stack(members, 1)
+
+
+def draw_rows(X: Tensor, g: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Draw k row numbers with probabilities g.
+
+    Rows are numbered along a random projection, so the samples drawn depend on the weighted point set and not on
+    the order of rows or on how a weight is spread over equal rows.
+    """
+    projection = X @ _normal((X.shape[1],), generator, X)
+    order = projection.argsort(stable=True)
+    uniform = torch.rand(k, generator=generator, dtype=torch.float64).to(g)
+    places = torch.searchsorted(g[order].cumsum(0), uniform)
+    return order[places.clamp_max(len(X) - 1)]
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
+
+
+def _weighted_quantiles(ordered: Tensor, cumulative: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles of rows of sorted values (k, n), with their cumulative weights, shape (k, len(levels))."""
+    wanted = levels.expand(len(ordered), -1).contiguous()
+    # a level that falls on a step within rounding takes the value below it
+    places = torch.searchsorted(cumulative, wanted - 1e-9).clamp_max(ordered.shape[1] - 1)
+    return ordered.gather(1, places)
+
+
+def _orthonormal(basis: Tensor, root: Tensor) -> Tensor:
+    """Orthonormal basis of the span of the columns, rows times the roots of the weights."""
+    Q, R = torch.linalg.qr(basis * root)
+    size = R.diagonal().abs()
+    return Q[:, size > 1e-10 * size.max().clamp_min(1e-300)]

@@ -1,0 +1,140 @@
+"""Surgery that preserves the function: direct sum, homogeneous scaling, widening, pruning, change of units.
+
+Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skgrow.networks._mlp import MLP
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise ValueError(message)
+
+
+def direct_sum(first: MLP, second: MLP) -> MLP:
+    r"""Return :math:`W \oplus W'`, whose realization is the sum of the two realizations, exactly.
+
+    Hidden layers lie side by side (block diagonal weights), output weights are joined and output biases added.
+
+    Parameters
+    ----------
+    first, second : MLP
+        Of equal depth, inputs, outputs and activation.
+    """
+    _require(
+        len(first.layer_sizes) == len(second.layer_sizes)
+        and first.layer_sizes[0] == second.layer_sizes[0]
+        and first.layer_sizes[-1] == second.layer_sizes[-1],
+        "direct_sum needs networks of equal depth, inputs and outputs; "
+        f"got layer_sizes {first.layer_sizes} and {second.layer_sizes}.",
+    )
+    _require(
+        first.activation == second.activation,
+        f"direct_sum needs equal activations; got {first.activation} and {second.activation}.",
+    )
+    last = len(first.weights) - 1
+    _require(last > 0, "direct_sum needs at least one hidden layer; got none.")
+    weights, biases = [], []
+    for i, (U, V) in enumerate(zip(first.weights, second.weights, strict=True)):
+        if i == 0:
+            weights.append(torch.cat([U, V]))
+        elif i == last:
+            weights.append(torch.cat([U, V], dim=1))
+        else:
+            weights.append(torch.block_diag(U, V))
+        u, v = first.biases[i], second.biases[i]
+        biases.append(u + v if i == last else torch.cat([u, v]))
+    return MLP.from_arrays(weights, biases, first.activation)
+
+
+def scale(network: MLP, factor: float) -> MLP:
+    r"""Return :math:`\alpha W` with :math:`R(\alpha W) = \alpha R(W)`, spread evenly over the layers (eq. 6).
+
+    Parameters
+    ----------
+    network : MLP
+        With a positively homogeneous activation.
+    factor : float
+        Not negative; ``0`` gives all weights zero.
+    """
+    _require(
+        network.activation.is_piecewise_linear or network.activation.name == "identity",
+        f"scale needs a positively homogeneous activation; got {network.activation.name!r}.",
+    )
+    _require(factor >= 0, f"factor must not be negative; got {factor!r}.")
+    depth = len(network.weights)
+    root = factor ** (1 / depth)
+    weights = [root * W for W in network.weights]
+    biases = [root ** (i + 1) * b for i, b in enumerate(network.biases)]
+    return MLP.from_arrays(weights, biases, network.activation)
+
+
+def widen(network: MLP, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -> tuple[MLP, Tensor]:
+    """Append neurons to a hidden layer; with ``W_out = 0`` the function is unchanged.
+
+    Parameters
+    ----------
+    network : MLP
+        The network.
+    layer : int
+        Index of the hidden layer, from 0.
+    W_in : Tensor of shape (m, w_layer_inputs)
+        Incoming weights of the new neurons.
+    b_in : Tensor of shape (m,)
+        Their biases.
+    W_out : Tensor of shape (w_next, m)
+        Their outgoing weights.
+
+    Returns
+    -------
+    network : MLP
+        The wider network.
+    kept : LongTensor of shape (n_parameters before,)
+        Where every old parameter stands now: solver state moves along with it.
+    """
+    _require(
+        0 <= layer < len(network.weights) - 1,
+        f"layer must be a hidden layer in [0, {len(network.weights) - 2}]; got {layer!r}.",
+    )
+    weights, biases = list(network.weights), list(network.biases)
+    weights[layer] = torch.cat([weights[layer], W_in])
+    biases[layer] = torch.cat([biases[layer], b_in])
+    weights[layer + 1] = torch.cat([weights[layer + 1], W_out], dim=1)
+    wider = MLP.from_arrays(weights, biases, network.activation)
+    return wider, _positions(network, wider)
+
+
+def _positions(old: MLP, new: MLP) -> Tensor:
+    """Positions in ``new.theta`` of the entries of ``old.theta`` when old arrays are leading blocks of new ones."""
+    places = torch.arange(new.n_parameters, device=new.theta.device)
+    parts = []
+    for (w, b), W_new, W_old in zip(new.slices, new.weights, old.weights, strict=True):
+        rows, columns = W_old.shape
+        parts += [places[w].view(W_new.shape)[:rows, :columns].reshape(-1), places[b][:rows]]
+    return torch.cat(parts)
+
+
+def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
+    """Keep only the neurons ``keep`` (indices) of a hidden layer."""
+    weights, biases = list(network.weights), list(network.biases)
+    weights[layer], biases[layer] = weights[layer][keep], biases[layer][keep]
+    weights[layer + 1] = weights[layer + 1][:, keep]
+    return MLP.from_arrays(weights, biases, network.activation)
+
+
+def from_standardized(network: MLP, x_mean: Tensor, x_scale: Tensor, y_mean: Tensor, y_scale: Tensor) -> MLP:
+    r"""Map a network between standardized units to one between raw units, with the same function.
+
+    If ``network`` takes :math:`(x - \mu_x)/\sigma_x` to :math:`(y - \mu_y)/\sigma_y`, the result takes x to y.
+    """
+    weights, biases = list(network.weights), list(network.biases)
+    weights[0] = weights[0] / x_scale
+    biases[0] = biases[0] - weights[0] @ x_mean
+    weights[-1] = y_scale[:, None] * weights[-1]
+    biases[-1] = y_scale * biases[-1] + y_mean
+    return MLP.from_arrays(weights, biases, network.activation)

@@ -1,0 +1,52 @@
+"""Which solver pays on a problem of given size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.training._first_order import Adam
+from skgrow.training._lbfgs import LBFGS
+from skgrow.training._levenberg_marquardt import LevenbergMarquardt
+from skgrow.training._problem import Problem
+
+#: Floating-point operations of one Gauss-Newton matrix up to which Levenberg-Marquardt is taken.
+GAUSS_NEWTON_WORK = 8e9
+
+#: Samples up to which full-batch L-BFGS is taken.
+FULL_BATCH_SAMPLES = 20_000
+
+
+def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int) -> float:
+    """Floating-point operations of one Gauss-Newton matrix and its factorisation."""
+    return 2.0 * n_samples * n_outputs * n_parameters**2 + n_parameters**3
+
+
+class AutoSolver:
+    """Levenberg-Marquardt while its matrix is cheap, then L-BFGS on moderate data, Adam on large data.
+
+    Parameters
+    ----------
+    second_order : LevenbergMarquardt
+        For small problems.
+    full_batch : LBFGS
+        For problems in between.
+    mini_batch : Adam
+        For large ones.
+    """
+
+    def __init__(self, second_order: LevenbergMarquardt, full_batch: LBFGS, mini_batch: Adam) -> None:
+        self.second_order, self.full_batch, self.mini_batch = second_order, full_batch, mini_batch
+
+    def choose(self, network: MLP, problem: Problem) -> Any:
+        """Return the solver for a network on a problem."""
+        work = gauss_newton_work(problem.n_samples, problem.Y.shape[1], network.n_parameters)
+        if work <= GAUSS_NEWTON_WORK:
+            return self.second_order
+        return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch
+
+    def start(self, network: MLP, problem: Problem, previous: Any = None, kept: Tensor | None = None) -> Any:
+        """Return the state of a run of the solver chosen."""
+        return self.choose(network, problem).start(network, problem, previous, kept)

@@ -1,0 +1,128 @@
+r"""The evidence framework on the Gauss-Newton matrix (MacKay 1992; Foresee and Hagan 1997).
+
+With noise variance :math:`\sigma^2` and prior precision a of the penalised parameters :math:`\theta_p`,
+
+.. math::
+    -\log p(\theta, D) = \frac{n S}{2 \sigma^2} + \frac{a}{2} |\theta_p|^2 + \text{const},\qquad
+    S = \sum_i g_i |y_i - F(x_i)|^2 ,
+
+so the penalty of the training problem is :math:`\alpha = a \sigma^2`. The Laplace approximation at the minimum has
+the precision :math:`H = (n G + \alpha P)/\sigma^2`, with the Gauss-Newton matrix :math:`G = \sum_i g_i J_i^T J_i` and
+the penalty pattern P. The number of well-determined penalised parameters and the fixed points of the log evidence
+are
+
+.. math::
+    \gamma = p - \tfrac{\alpha}{n} \operatorname{tr}\big(P (G + \tfrac{\alpha}{n} P)^{-1}\big),\qquad
+    a = \gamma / |\theta_p|^2, \qquad \sigma^2 = n S / (n c - \gamma - c).
+
+The c output biases have a flat prior.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Hyperparameters and log evidence at a network.
+
+    Attributes
+    ----------
+    alpha : float
+        L2 penalty: prior precision times noise variance.
+    noise_variance : float
+        Noise variance, in squared target units of the problem.
+    effective_parameters : float
+        Number of well-determined parameters, output biases included.
+    log_evidence : float
+        Logarithm of the marginal likelihood (Laplace approximation), equivalent optima of the same function counted.
+    """
+
+    alpha: float
+    noise_variance: float
+    effective_parameters: float
+    log_evidence: float
+
+
+def evidence(
+    network: MLP,
+    data_loss: float,
+    gram: Tensor,
+    total_weight: float,
+    penalised: Tensor,
+    alpha: float,
+    update: bool = True,
+) -> Evidence:
+    """Return the evidence at ``alpha`` and, if ``update``, the next hyperparameters of the fixed-point iteration.
+
+    Parameters
+    ----------
+    network : MLP
+        At, or near, a minimum of the objective with penalty ``alpha``.
+    data_loss : float
+        Its loss, half the weighted mean squared error summed over outputs.
+    gram : Tensor of shape (p, p)
+        Gauss-Newton matrix of the data loss.
+    total_weight : float
+        Number of observations.
+    penalised : Tensor of shape (p,)
+        One for penalised parameters, zero for free ones.
+    alpha : float
+        Current penalty, positive.
+    update : bool, default=True
+        Whether the returned ``alpha`` is the updated one.
+    """
+    n, c = total_weight, network.layer_sizes[-1]
+    n_observed = n * c
+    p_penalised = float(penalised.sum())
+    ratio = alpha / n
+    factor = damped_cholesky(gram, ratio * penalised)
+    inverse_diagonal = torch.cholesky_inverse(factor).diagonal()
+    gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
+    theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
+    squared_sum = max(2 * n * data_loss, n_observed * 1e-24)
+    noise = squared_sum / max(n_observed - gamma - c, 1.0)
+    precision = alpha / noise
+    # log |H| = p log(n / noise) + log |G + ratio P|
+    log_det = network.n_parameters * math.log(n / noise) + 2 * float(factor.diagonal().log().sum())
+    log_evidence = (
+        -0.5 * squared_sum / noise
+        - 0.5 * precision * theta_squared
+        - 0.5 * log_det
+        + 0.5 * p_penalised * math.log(precision)
+        - 0.5 * n_observed * math.log(2 * math.pi * noise)
+        + 0.5 * c * math.log(2 * math.pi)
+        + _log_symmetries(network)
+    )
+    next_alpha = gamma * noise / theta_squared if update and p_penalised > 0 else alpha
+    return Evidence(next_alpha, noise, gamma + c, log_evidence)
+
+
+def _log_symmetries(network: MLP) -> float:
+    """Log of the number of parameter vectors with the same function: permutations, and signs of odd activations."""
+    total = 0.0
+    for width in network.layer_sizes[1:-1]:
+        total += math.lgamma(width + 1)
+        if network.activation.name in ("tanh", "logistic"):
+            total += width * math.log(2)
+    return total
+
+
+def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
+    """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
+    extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
+    matrix = gram + torch.diag(damping)
+    for _ in range(40):
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        if int(info) == 0:
+            return factor
+        extra = max(10 * extra, 1e-300)
+        matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")

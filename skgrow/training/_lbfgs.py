@@ -1,0 +1,66 @@
+"""L-BFGS: PyTorch's implementation with strong Wolfe line search, on hand-written gradients."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.training._problem import Problem
+
+
+class LBFGS:
+    """Limited-memory BFGS on all samples.
+
+    Parameters
+    ----------
+    history_size : int, default=20
+        Number of curvature pairs kept.
+    """
+
+    def __init__(self, *, history_size: int = 20) -> None:
+        self.history_size = history_size
+
+    def start(
+        self, network: MLP, problem: Problem, previous: object = None, kept: Tensor | None = None  # noqa: ARG002
+    ) -> LBFGSState:
+        """Return the state of a run from ``network``; nothing is carried over from a previous run."""
+        return LBFGSState(self, network, problem)
+
+
+class LBFGSState:
+    """A run of :class:`LBFGS`; ``step()`` is one iteration with its line search."""
+
+    monotone = True
+
+    def __init__(self, solver: LBFGS, network: MLP, problem: Problem) -> None:
+        self.network, self.problem = network, problem
+        self.converged = False
+        self.objective = float(problem.objective(network))
+        self.theta = network.theta.clone()
+        self.optimizer = torch.optim.LBFGS(
+            [self.theta],
+            max_iter=1,
+            max_eval=25,
+            history_size=solver.history_size,
+            line_search_fn="strong_wolfe",
+            tolerance_grad=0.0,
+            tolerance_change=0.0,
+        )
+
+    def _closure(self) -> Tensor:
+        value, self.theta.grad = self.problem.value_and_gradient(self.network.with_theta(self.theta.clone()))
+        return value
+
+    def step(self) -> float:
+        """Take one iteration; ``converged`` where the line search finds no lower objective."""
+        self.optimizer.step(self._closure)
+        network = self.network.with_theta(self.theta.clone())
+        value = float(self.problem.objective(network))
+        if not value < self.objective:
+            self.converged = True
+            return value if math.isnan(value) else self.objective
+        self.network, self.objective = network, value
+        return value

@@ -1,0 +1,124 @@
+"""Levenberg-Marquardt: damped Gauss-Newton steps, with the penalty set by the evidence on request."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.training._evidence import Evidence, evidence
+from skgrow.training._problem import Problem
+
+
+class LevenbergMarquardt:
+    r"""Solve :math:`(G + \tfrac{\alpha}{n} P + \mu I)\, s = -\nabla` and accept s if the objective falls.
+
+    The damping follows Nielsen's rule: after a success it falls according to the ratio of the decrease got to the
+    decrease predicted, after a failure it rises ever faster.
+
+    A neuron of a piecewise linear network whose kink has fewer than ``support`` samples per incoming weight on its
+    smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
+
+    Parameters
+    ----------
+    auto_alpha : bool, default=False
+        Whether to update ``problem.alpha`` by the evidence after every accepted step.
+    support : float, default=3
+        Samples per incoming weight that a kink needs.
+    """
+
+    def __init__(self, *, auto_alpha: bool = False, support: float = 3.0) -> None:
+        self.auto_alpha = auto_alpha
+        self.support = support
+
+    def start(
+        self, network: MLP, problem: Problem, previous: object = None, kept: Tensor | None = None  # noqa: ARG002
+    ) -> LevenbergMarquardtState:
+        """Return the state of a run from ``network``; nothing is carried over from a previous run."""
+        return LevenbergMarquardtState(self, network, problem)
+
+
+class LevenbergMarquardtState:
+    """A run of :class:`LevenbergMarquardt`; ``step()`` advances it by one accepted step."""
+
+    monotone = True
+
+    def __init__(self, solver: LevenbergMarquardt, network: MLP, problem: Problem) -> None:
+        self.solver, self.network, self.problem = solver, network, problem
+        self.evidence: Evidence | None = None
+        self.converged = False
+        self.growth = 2.0
+        self._linearise()
+        largest = float(self.gram.diagonal().max()) if network.n_parameters else 1.0
+        self.damping = 1e-3 * largest if largest > 0 else 1.0
+
+    def _linearise(self) -> None:
+        problem, network = self.problem, self.network
+        loss, gradient, self.gram = problem.gauss_newton(network)
+        self.penalised = problem.penalty_weights(network)
+        self.data_loss = loss
+        if self.solver.auto_alpha:
+            self.evidence = evidence(
+                network, float(loss), self.gram, problem.total_weight, self.penalised, problem.alpha
+            )
+            problem.alpha = self.evidence.alpha
+        ratio = problem.alpha / problem.total_weight
+        self.objective = loss + problem.penalty(network)
+        self.gradient = gradient + ratio * self.penalised * network.theta
+        self.ridge = ratio * self.penalised
+        frozen = unsupported(network, problem, self.solver.support)
+        if frozen is not None:
+            self.gram[frozen] = 0
+            self.gram[:, frozen] = 0
+            self.gradient[frozen] = 0
+
+    def step(self) -> float:
+        """Take one step that lowers the objective, or find that there is none (``converged``)."""
+        gram, gradient = self.gram, self.gradient
+        identity = torch.ones_like(gradient)
+        for _ in range(12):
+            factor, info = torch.linalg.cholesky_ex(gram + torch.diag(self.ridge + self.damping * identity))
+            if int(info) == 0:
+                step = torch.cholesky_solve(gradient.neg()[:, None], factor)[:, 0]
+                trial = self.network.with_theta(self.network.theta + step)
+                value = self.problem.objective(trial)
+                predicted = 0.5 * (self.damping * (step @ step) - gradient @ step)
+                gain = float(self.objective - value)
+                if gain > 0:
+                    self._accept(trial, gain / max(float(predicted), 1e-300))
+                    return float(value)
+            self.damping *= self.growth
+            self.growth *= 2
+        self.converged = True
+        return float(self.objective)
+
+    def _accept(self, trial: MLP, ratio: float) -> None:
+        self.damping *= max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
+        self.growth = 2.0
+        self.network = trial
+        self._linearise()
+
+
+def unsupported(network: MLP, problem: Problem, support: float) -> Tensor | None:
+    """Positions of incoming weights of neurons whose kink has too few samples on its smaller side.
+
+    Returns
+    -------
+    BoolTensor of shape (n_parameters,) or None
+        None where every neuron is supported, or the activation has no kinks.
+    """
+    if support <= 0 or not network.activation.is_piecewise_linear:
+        return None
+    mask = None
+    X = problem.X
+    for layer, W in enumerate(network.weights[:-1]):
+        active = ((X @ W.T + network.biases[layer]) > 0).to(X.dtype).T @ problem.g
+        count = torch.minimum(active, 1 - active) * problem.total_weight
+        weak = count < support * (W.shape[1] + 2)
+        if bool(weak.any()):
+            if mask is None:
+                mask = torch.zeros(network.n_parameters, dtype=torch.bool, device=X.device)
+            mask[network.slices[layer][0]] = weak.repeat_interleave(W.shape[1])
+        if layer + 2 < len(network.weights):
+            X = network.hidden(problem.X, layer + 1)
+    return mask

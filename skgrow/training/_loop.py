@@ -1,0 +1,237 @@
+"""The training loop: descend, let the policy act, keep what is better, remember everything."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.training._evidence import Evidence, evidence
+from skgrow.training._history import History
+from skgrow.training._problem import Problem
+
+
+class Schedule(Protocol):
+    """Says when descent is too slow to go on."""
+
+    def due(self, values: list[float], epoch: int) -> bool:
+        """Whether to stop descending, given the objectives so far and the epoch counted from the start of fit."""
+
+
+class Monitor:
+    """Watches training: keeps the loss curve and the stop flag. Subclasses talk to callbacks and logs."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+        self.loss_curve: list[float] = []
+        self.stopped = False
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration (an epoch of a mini-batch solver)."""
+        self.epoch += 1
+        self.loss_curve.append(value)
+
+    def stage(self, row: dict[str, Any], network: MLP) -> None:
+        """Take note of one stage."""
+
+
+@dataclass
+class Action:
+    """What a policy proposes: another network that descent starts from.
+
+    Parameters
+    ----------
+    name : str
+        For the history.
+    network : MLP
+        The proposal.
+    base : Trained
+        What it was derived from: the current network, or the best one so far.
+    kept : Tensor or None
+        Where the parameters of the base now stand (see :func:`skgrow.networks.widen`).
+    must_gain : bool
+        Whether the proposal is undone unless the criterion improves (and not only the loss does not rise).
+    """
+
+    name: str
+    network: MLP
+    base: Trained
+    kept: Tensor | None = None
+    must_gain: bool = False
+
+
+@dataclass
+class Trained:
+    """A network with what was measured on it."""
+
+    network: MLP
+    alpha: float
+    loss: float
+    criterion: float
+    evidence: Evidence | None
+    validation_loss: float
+    state: Any = None
+    row: int = 0
+
+
+class Policy(Protocol):
+    """The only thing in which the estimators' training differs."""
+
+    def act(self, current: Trained, best: Trained, history: History) -> Action | None:
+        """Answer with the next action, or None to end."""
+
+
+def descend(
+    network: MLP,
+    problem: Problem,
+    solver: Any,
+    schedule: Schedule,
+    *,
+    max_iter: int,
+    monitor: Monitor,
+    previous: Any = None,
+    kept: Tensor | None = None,
+) -> Any:
+    """Minimise until the schedule finds progress too slow; the result is never worse than the start.
+
+    Returns
+    -------
+    state
+        The solver's state with the best ``network`` seen. After a non-finite objective, which is warned of once,
+        or a KeyboardInterrupt, ``monitor.stopped`` is set.
+    """
+    first = float(problem.objective(network))
+    state = solver.start(network, problem, previous, kept)
+    best, best_value, values = network, first if state.monotone else math.inf, [first]
+    try:
+        for _ in range(max_iter):
+            value = state.step()
+            if not math.isfinite(value):
+                warnings.warn(
+                    "The training loss is no longer finite; training goes back to the best weights and stops. "
+                    "A smaller learning_rate_init or standardized data may help.",
+                    ConvergenceWarning,
+                    stacklevel=2,
+                )
+                monitor.stopped = True
+                break
+            values.append(value)
+            if state.monotone or value < best_value:
+                best, best_value = state.network, value
+            monitor.iteration(value)
+            if state.converged or monitor.stopped or schedule.due(values, monitor.epoch):
+                break
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=2)
+        monitor.stopped = True
+    if not state.monotone and best is not network and not float(problem.objective(best)) <= first:
+        best = network
+    state.network = best
+    return state
+
+
+def fit(
+    network: MLP,
+    problem: Problem,
+    solver: Any,
+    policy: Policy,
+    schedule: Schedule,
+    *,
+    max_iter: int,
+    monitor: Monitor,
+    history: History,
+    validation: Problem | None = None,
+    use_evidence: bool = False,
+    auto_alpha: bool = False,
+    action: str = "start",
+) -> Trained:
+    """Train, act, train, ... and return the network of the best criterion.
+
+    The criterion is minus the validation loss where there is validation data, else the log evidence where
+    ``use_evidence``, else minus the objective. A proposal of the policy that would raise the training loss is
+    undone, so that the loss never rises from a row of the history to those grown from it.
+
+    Returns
+    -------
+    Trained
+        The best network; the path is in ``history``.
+    """
+    started = time.perf_counter()
+
+    def train(start: MLP, before: Trained | None, kept: Tensor | None) -> Trained:
+        previous = before.state if before is not None else None
+        state = descend(
+            start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
+        )
+        return _measure(state.network, problem, validation, use_evidence, auto_alpha, state)
+
+    def record(trained: Trained, name: str, accepted: bool, parent: int | None) -> None:
+        trained.row = len(history)
+        row = {
+            "time": time.perf_counter() - started,
+            "epoch": monitor.epoch,
+            "action": name,
+            "parent": parent,
+            "accepted": accepted,
+            "architecture": trained.network.layer_sizes,
+            "n_parameters": trained.network.n_parameters,
+            "train_loss": trained.loss,
+            "validation_loss": trained.validation_loss,
+            "log_evidence": trained.evidence.log_evidence if trained.evidence is not None else math.nan,
+            "alpha": trained.alpha,
+            "criterion": trained.criterion,
+        }
+        history.append(row)
+        monitor.stage(row, trained.network)
+
+    best = current = train(network, None, None)
+    record(current, action, True, None)
+    while not monitor.stopped:
+        proposal = policy.act(current, best, history)
+        if proposal is None:
+            break
+        base = proposal.base
+        trained = train(proposal.network, base, proposal.kept)
+        accepted = trained.loss <= base.loss and (not proposal.must_gain or trained.criterion > base.criterion)
+        record(trained, proposal.name, accepted, base.row)
+        current = trained if accepted else base
+        problem.alpha = current.alpha
+        if current.criterion > best.criterion:
+            best = current
+    problem.alpha = best.alpha
+    return best
+
+
+def _measure(
+    network: MLP,
+    problem: Problem,
+    validation: Problem | None,
+    use_evidence: bool,
+    auto_alpha: bool,
+    state: Any,
+) -> Trained:
+    loss = float(problem.data_loss(network))
+    found = None
+    if use_evidence:
+        found = getattr(state, "evidence", None)
+        if found is None:
+            _, _, gram = problem.gauss_newton(network)
+            mask = problem.penalty_weights(network)
+            for _ in range(5 if auto_alpha else 1):
+                found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, auto_alpha)
+                problem.alpha = found.alpha
+    validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
+    if validation is not None:
+        criterion = -validation_loss
+    elif found is not None:
+        criterion = found.log_evidence
+    else:
+        criterion = -float(problem.objective(network))
+    return Trained(network, problem.alpha, loss, criterion, found, validation_loss, state)
+
