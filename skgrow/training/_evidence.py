@@ -99,19 +99,27 @@ def evidence(
         + 0.5 * p_penalised * math.log(precision)
         - 0.5 * n_observed * math.log(2 * math.pi * noise)
         + 0.5 * c * math.log(2 * math.pi)
-        + _log_symmetries(network)
+        + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
     )
     next_alpha = gamma * noise / theta_squared if update and p_penalised > 0 else alpha
     return Evidence(next_alpha, noise, gamma + c, log_evidence)
 
 
-def _log_symmetries(network: MLP) -> float:
-    """Log of the number of parameter vectors with the same function: permutations, and signs of odd activations."""
+def _log_symmetries(network: MLP, determined: Tensor) -> float:
+    """Log of the number of distinct parameter vectors with the same function: permutations, and signs of odd neurons.
+
+    A neuron that the data leaves at the prior has no twin optimum elsewhere, so each neuron counts by the
+    well-determined share (``determined``, between 0 and 1 per parameter) of its own parameters.
+    """
     total = 0.0
-    for width in network.layer_sizes[1:-1]:
-        total += math.lgamma(width + 1)
+    share = network.with_theta(determined)
+    for layer in range(len(network.weights) - 1):
+        incoming, outgoing = share.weights[layer], share.weights[layer + 1]
+        sums = incoming.sum(1) + share.biases[layer] + outgoing.sum(0)
+        count = float((sums / (incoming.shape[1] + 1 + outgoing.shape[0])).clamp(0, 1).sum())
+        total += math.lgamma(count + 1)
         if network.activation.name in ("tanh", "logistic"):
-            total += width * math.log(2)
+            total += count * math.log(2)
     return total
 
 
