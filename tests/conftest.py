@@ -3,6 +3,9 @@ import os
 # One thread a worker. PyTorch and BLAS read this when they are first imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# scikit-learn's check of array API inputs skips itself without.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 import pytest
 from hypothesis import settings
 

@@ -23,14 +23,14 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
 
     The network starts without hidden neurons. Whenever training becomes slow it is widened by the neurons that
     lower the loss the most (the polar problem), and trained on; growth ends when it no longer pays. No part of it
-    needs tuning: the weight decay is set by the evidence framework, which also says when to stop, without a
-    validation set.
+    needs tuning: the weight decay is set by the evidence framework, and the Gauss-Newton matrix that gives the
+    evidence also says when to stop, without a validation set.
 
     Parameters
     ----------
     activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
-        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the one of larger evidence
-        (or smaller validation loss).
+        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
+        ``criterion`` (or validation loss).
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
@@ -39,6 +39,11 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         L2 penalty on weights and hidden biases, in the units of
         :class:`~sklearn.neural_network.MLPRegressor`. ``"auto"`` sets it by the evidence (MacKay 1992; Foresee
         and Hagan 1997).
+
+    criterion : {"gcv", "evidence"}, default="gcv"
+        What says, without validation data, when growing ends and which stage and activation is returned: the error
+        on new data estimated by generalised cross-validation, or the log evidence. The evidence is consistent and
+        prefers narrower networks; GCV usually predicts better. Both are in ``history_``.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the
@@ -69,7 +74,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         added, and the result is kept if it is better.
 
     n_iter_no_change : int, default=3
-        Growths without improvement of the evidence (or validation loss) after which growing ends.
+        Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
 
     tol : float, default=1e-6
         Growing also ends when the best new block promises a smaller relative decrease of the loss.
@@ -85,7 +90,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
 
     early_stopping : "auto" or bool, default="auto"
         Whether to hold out ``validation_fraction`` of the data and stop growing by the validation loss instead of
-        by the evidence. ``"auto"``: if there are more than 10000 samples or 250 features and outputs.
+        by ``criterion``. ``"auto"``: if there are more than 10000 samples or 250 features and outputs.
         Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
@@ -129,7 +134,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
     history_ : list of dict
         One row per growth stage or exchange: ``time`` in seconds, ``epoch``, ``action``, ``parent`` (row it was made
         from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``, ``validation_loss`` (half the mean
-        squared error in standardized units, summed over outputs), ``log_evidence``, ``alpha``, ``criterion``,
+        squared error in standardized units, summed over outputs), ``log_evidence``, ``gcv``, ``alpha``, ``criterion``,
         ``indicator``, ``predicted_decrease``, ``activation``. ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
@@ -205,6 +210,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         "activation": [StrOptions({"auto", "relu", "leaky_relu", "tanh", "logistic"})],
         "negative_slope": [Interval(Real, 0, 1, closed="left")],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "criterion": [StrOptions({"gcv", "evidence"})],
         "solver": [StrOptions({"auto", "lm", "lbfgs", "adam", "sgd"})],
         "schedule": [StrOptions({"plateau", "every"}), HasMethods(["due", "finished"])],
         "search": [StrOptions({"polar"}), HasMethods(["search"])],
@@ -234,6 +240,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         activation: str = "auto",
         negative_slope: float = 0.01,
         alpha: str | float = "auto",
+        criterion: str = "gcv",
         solver: str = "auto",
         schedule: Any = "plateau",
         search: Any = "polar",
@@ -259,6 +266,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         self.activation = activation
         self.negative_slope = negative_slope
         self.alpha = alpha
+        self.criterion = criterion
         self.solver = solver
         self.schedule = schedule
         self.search = search

@@ -98,16 +98,16 @@ class Run:
         names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
         if self.previous is not None:
             names = [self.previous.activation.name]
-        best: tuple[Trained, Any, str] | None = None
+        best: tuple[Trained, Any, str, int] | None = None
         history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
         for name in names:
             trained, problem, rows, monitor = self._grow(name)
+            offset = len(history)
             history += [row | {"activation": name} for row in rows]
             self.loss_curve += monitor.loss_curve
             if best is None or trained.criterion > best[0].criterion:
-                best = trained, problem, name
-                self.indicator = rows[trained.row].get("indicator", 0.0)
+                best = trained, problem, name, offset
             if monitor.stopped:
                 break
         assert best is not None  # noqa: S101
@@ -132,8 +132,10 @@ class Run:
         solver = self._make_solver(generator, auto)
         schedule = self._schedule()
         max_neurons = estimator.max_neurons
-        use_evidence = validation is None and problem.alpha > 0
-        if use_evidence:
+        criterion = estimator.criterion if validation is None else "validation"
+        if criterion == "evidence" and problem.alpha == 0:
+            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
+        if validation is None:
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = StageMonitor(self, name)
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
@@ -154,9 +156,12 @@ class Run:
             monitor=monitor,
             history=history,
             validation=validation,
-            use_evidence=use_evidence,
+            criterion=criterion,
             auto_alpha=auto,
         )
+        if "indicator" not in history[best.row]:
+            block = policy.best_block(best.network)
+            history[best.row] |= policy.indicators(best.network, best.loss, block)
         return best, problem, history, monitor
 
     def _make_solver(self, generator: torch.Generator, auto_alpha: bool) -> Any:
@@ -259,7 +264,7 @@ class Run:
         s = self.scaling
         return from_standardized(network, s.x_mean, s.x_scale, s.y_mean, s.y_scale)
 
-    def _store(self, trained: Trained, problem: Any, name: str, history: list[dict[str, Any]]) -> None:
+    def _store(self, trained: Trained, problem: Any, name: str, offset: int, history: list[dict[str, Any]]) -> None:
         from skgrow.growth import output_gauss_newton
         from skgrow.training import evidence, gauss_newton_work
 
@@ -275,7 +280,7 @@ class Run:
         estimator.loss_ = trained.loss
         estimator.best_loss_ = min(row["train_loss"] for row in history)
         estimator.alpha_ = trained.alpha
-        estimator.growth_indicator_ = float(self.indicator)
+        estimator.growth_indicator_ = history[trained.row + offset]["indicator"]
         estimator.validation_scores_ = self._validation_scores(history)
         n, p = problem.total_weight, network.n_parameters
         found, covariance = trained.evidence, None

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from skgrow.growth._exact import exact_neuron
 from skgrow.networks import Activation
-from skgrow.training import sum_over_samples
+from skgrow.training import CHUNK_BYTES
 
-#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection.
-_SLOPES = (0.5, 1.0, 2.0, 4.0)
+#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection: gentle ones, since
+#: training makes a neuron steeper where the data ask for it, and hardly ever flatter.
+_SLOPES = (0.25, 0.5, 1.0)
 
 #: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
 _MAX_SUBSETS = 1000
@@ -74,7 +75,10 @@ class PolarSearch(BaseEstimator):
         Directions tried per search.
     n_thresholds : int, default=16
         Neurons tried per direction.
-    max_samples : int or None, default=10000
+    normalization : {"feature", "parameter"}, default="feature"
+        The denominator of the polar problem: what is left of the feature on the data after a refit, or
+        :math:`|(w, b)|`, which gives the optimality certificate of path-norm penalised networks.
+    max_samples : int or None, default=4000
         The search sees at most so many samples, drawn by weight: a ranking needs no more.
 
     References
@@ -82,9 +86,16 @@ class PolarSearch(BaseEstimator):
     Feischl, Rieder and Zehetgruber, "Towards optimal hierarchical training of neural networks", eq. (4), section 3.3.
     """
 
-    def __init__(self, n_directions: int = 64, n_thresholds: int = 16, max_samples: int | None = 10000) -> None:
+    def __init__(
+        self,
+        n_directions: int = 64,
+        n_thresholds: int = 16,
+        normalization: str = "feature",
+        max_samples: int | None = 4000,
+    ) -> None:
         self.n_directions = n_directions
         self.n_thresholds = n_thresholds
+        self.normalization = normalization
         self.max_samples = max_samples
 
     def search(
@@ -126,25 +137,20 @@ class PolarSearch(BaseEstimator):
         X, E, g, basis = self._subsample(X, E, g, basis, generator)
         root = g.sqrt()[:, None]
         target = E * root
-        Q = _orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
         U = self._directions(X, E, g, live, generator)
-        slopes, biases = self._grid(X @ U.T, g, activation, support)
-        features, usable = self._features(X, root, U, slopes, biases, activation, Q)
-        moments = features @ target  # (k, K, c)
-        score, chosen = _one_by_one(features, usable, moments, target, block_size)
-        if block_size > 1 and activation.is_piecewise_linear:
-            parallel_scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, block_size)
-            best = int(parallel_scores.argmax())
-            if float(parallel_scores[best]) > score:
-                score, chosen = float(parallel_scores[best]), subsets[best] + best * slopes.shape[1]
-        if not chosen.numel() or not score > 0:
-            return None
-        flat = slopes.reshape(-1)[chosen]
-        W = flat[:, None] * U[chosen // slopes.shape[1]]
-        block = Block(W, biases.reshape(-1)[chosen], 0.5 * score)
-        if block_size > 1:
-            return block
-        return self._polish(X, E, g, Q, activation, block, moments, U, slopes, biases)
+        slopes, biases = self._grid(X, U, g, activation, support)
+        V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
+        if self.normalization == "parameter":
+            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "parameter"))
+            best = self._polish(X, E, g, activation, starts[: max(8, block_size)], None)[:block_size]
+            return _block(best, refit_decrease(X, E, g, activation, best))
+        Q = _orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
+        score, chosen = self._score(X, root, target, activation, V, Q, block_size)
+        if block_size == 1:
+            pool = torch.cat([chosen, V[:, 0]])[: max(8, len(chosen))]
+            chosen = self._polish(X, E, g, activation, pool, Q)[:1]
+            score = float(polar_value(X, E, g, activation, chosen, "feature", Q)[0]) ** 2
+        return _block(chosen, 0.5 * score) if score > 0 else None
 
     # candidates ------------------------------------------------------------------------------------------------
 
@@ -183,10 +189,11 @@ class PolarSearch(BaseEstimator):
         return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
 
     def _grid(
-        self, P: Tensor, g: Tensor, activation: Activation, support: float
+        self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float
     ) -> tuple[Tensor, Tensor]:
-        """Slopes and biases of the candidates along each direction, both of shape (k, K); P is (n, k)."""
+        """Slopes and biases of the candidates along each direction, both of shape (k, K)."""
         K = self.n_thresholds
+        P = X @ U.T
         order = P.argsort(dim=0)
         cumulative = g[order].cumsum(0).T.contiguous()
         ordered = P.gather(0, order).T
@@ -207,76 +214,108 @@ class PolarSearch(BaseEstimator):
 
     # scores ----------------------------------------------------------------------------------------------------
 
-    def _features(
-        self,
-        X: Tensor,
-        root: Tensor,
-        U: Tensor,
-        slopes: Tensor,
-        biases: Tensor,
-        activation: Activation,
-        Q: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """Candidate features without their part in the span of Q, normalised; and what was left of them before.
+    def _score(
+        self, X: Tensor, root: Tensor, target: Tensor, activation: Activation, V: Tensor, Q: Tensor, size: int
+    ) -> tuple[float, Tensor]:
+        """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
+
+        Directions are worked on in chunks bounded by a memory budget. From every chunk the best parallel block
+        and, for the choice neuron by neuron, the features of largest decrease are kept.
+        """
+        k, K, _ = V.shape
+        n = len(X)
+        per_direction = 3 * K * n * X.element_size()
+        rows = max(1, min(k, 4 * CHUNK_BYTES.get(X.device.type, CHUNK_BYTES["cpu"]) // per_direction))
+        kept = max(4 * size, 4 * rows)
+        best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
+        pool_features, pool_neurons = [], []
+        for part in V.split(rows):
+            features = self._features(X, root, part, activation, Q)
+            moments = features @ target  # (rows, K, c)
+            if size > 1 and activation.is_piecewise_linear:
+                scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, size)
+                top = int(scores.argmax())
+                if float(scores[top]) > best_score:
+                    best_score, best = float(scores[top]), part[top, subsets[top]]
+            places = moments.square().sum(-1).flatten().topk(min(kept, part.shape[0] * K)).indices
+            pool_features.append(features.flatten(0, 1)[places])
+            pool_neurons.append(part.flatten(0, 1)[places])
+        score, chosen = _one_by_one(torch.cat(pool_features), target, size)
+        return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
+
+    @staticmethod
+    def _features(X: Tensor, root: Tensor, V: Tensor, activation: Activation, Q: Tensor) -> Tensor:
+        """Candidate features without their part in the span of Q, normalised; zero where nothing is left.
 
         Returns
         -------
-        features : Tensor of shape (k, K, n)
-            Unit vectors, rows times the roots of the weights; zero where nothing is left.
-        usable : BoolTensor of shape (k, K)
+        Tensor of shape (k, K, n)
+            Rows times the roots of the weights.
         """
-        Z = (U @ X.T)[:, None, :] * slopes[..., None] + biases[..., None]
-        features = activation.value(Z).mul_(root[:, 0])
+        flat = V.flatten(0, 1)
+        features = activation.value(torch.addmm(flat[:, -1:], flat[:, :-1], X.T)).mul_(root[:, 0])
         before = features.square().sum(-1)
         features -= (features @ Q) @ Q.T
         norms = features.square().sum(-1)
         usable = norms > 1e-12 * before
-        features *= (usable / norms.clamp_min(1e-300).sqrt())[..., None]
-        return features, usable
+        features *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
+        return features.view(*V.shape[:2], -1)
 
     def _polish(
-        self,
-        X: Tensor,
-        E: Tensor,
-        g: Tensor,
-        Q: Tensor,
-        activation: Activation,
-        start: Block,
-        moments: Tensor,
-        U: Tensor,
-        slopes: Tensor,
-        biases: Tensor,
-    ) -> Block:
-        """Let the best neurons of the best directions ascend, and compare with the exact solution where there is one."""
-        gains, where = moments.square().sum(-1).max(1)
-        rows = gains.topk(min(8, len(gains))).indices
-        best = where[rows]
-        starts = torch.cat([slopes[rows, best, None] * U[rows], biases[rows, best, None]], 1)
-        V = torch.cat([torch.cat([start.W[0], start.b])[None], starts])
-        V = ascend(X, E, g, activation, V, "feature", Q)
+        self, X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, Q: Tensor | None
+    ) -> Tensor:
+        """Let neurons ascend, join the exact solution where there is one, and sort them by value."""
+        V = ascend(X, E, g, activation, V, self.normalization, Q)
         exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
-        if exact and activation.is_piecewise_linear and Q.shape[1] == 1:
-            V = torch.cat([V, torch.cat(exact_neuron(X, E, g, activation))[None]])
-        values = polar_value(X, E, g, activation, V, "feature", Q)
-        i = int(values.argmax())
-        return Block(V[i, None, :-1], V[i, -1:], 0.5 * float(values[i]) ** 2)
+        constant_only = Q is None or Q.shape[1] == 1
+        if exact and activation.is_piecewise_linear and constant_only:
+            found = exact_neuron(X, E, g, activation, self.normalization)
+            V = torch.cat([torch.cat(found)[None], V])
+        return V[polar_value(X, E, g, activation, V, self.normalization, Q).argsort(descending=True, stable=True)]
 
 
-def _one_by_one(
-    features: Tensor, usable: Tensor, moments: Tensor, target: Tensor, size: int
-) -> tuple[float, Tensor]:
+def refit_decrease(X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor) -> float:
+    """Return the decrease of half the squared error when neurons ``V`` and the constant are fitted to E."""
+    root = g.sqrt()[:, None]
+    H = activation.value(torch.addmm(V[:, -1], X, V[:, :-1].T))
+    Q = _orthonormal(torch.cat([torch.ones_like(H[:, :1]), H], 1), root)
+    constant = _orthonormal(torch.ones_like(H[:, :1]), root)
+    target = E * root
+    return 0.5 * float((Q.T @ target).square().sum() - (constant.T @ target).square().sum())
+
+
+def _block(V: Tensor, score: float) -> Block:
+    return Block(V[:, :-1].clone(), V[:, -1].clone(), score)
+
+
+def _best_per_direction(V: Tensor, values: Tensor) -> Tensor:
+    """Return the best neuron of every direction, sorted by value; V is (k, K, d + 1)."""
+    best, place = values.view(V.shape[:2]).max(1)
+    rows = best.argsort(descending=True)
+    return V[rows, place[rows]]
+
+
+def _one_by_one(features: Tensor, target: Tensor, size: int) -> tuple[float, Tensor]:
     """Choose unit features one after the other, each of the largest decrease after a refit with those before.
+
+    Parameters
+    ----------
+    features : Tensor of shape (q, n)
+        Unit vectors, or zeros.
+    target : Tensor of shape (n, c)
+        What is fitted.
+    size : int
+        How many to choose.
 
     Returns
     -------
     score : float
-        Twice the decrease of half the squared error.
+        Decrease of the squared norm of the target.
     chosen : LongTensor of shape (at most size,)
-        Flat candidate numbers.
+        Row numbers.
     """
-    flat = features.reshape(-1, features.shape[-1])
-    left = usable.reshape(-1).to(flat.dtype)  # squared norms of what is left of each candidate
-    inner = moments.reshape(len(flat), -1).clone()
+    inner = features @ target
+    left = features.square().sum(1)  # squared norms of what is left of each candidate
     taken: list[Tensor] = []
     chosen: list[Tensor] = []
     score = 0.0
@@ -288,15 +327,15 @@ def _one_by_one(
             break
         score += gain
         chosen.append(pick)
-        direction = flat[pick].clone()
+        direction = features[pick].clone()
         for other in taken:
             direction -= (direction @ other) * other
         direction /= torch.linalg.vector_norm(direction)
         taken.append(direction)
-        overlap = flat @ direction
+        overlap = features @ direction
         left = left - overlap.square()
         inner = inner - overlap[:, None] * (direction @ target)
-    return score, torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long, device=flat.device)
+    return score, torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long, device=features.device)
 
 
 def polar_value(

@@ -95,8 +95,8 @@ class GrowthPolicy:
 
     def _growth(self, current: Trained, history: History) -> Action | None:
         last = history[-1]
-        block = self._best_block(current.network)
-        last |= self._indicators(current, block)
+        block = self.best_block(current.network)
+        last |= self.indicators(current.network, current.loss, block)
         room = self.max_neurons - current.network.layer_sizes[-2]
         ended = (
             self.schedule.finished(current.loss)
@@ -130,7 +130,7 @@ class GrowthPolicy:
             if added >= room:
                 break
             grown = self._optimise_new(network, grown)
-            following = self._best_block(grown)
+            following = self.best_block(grown)
             if following is None:
                 break
             grown = self._append(grown, following, room - added)
@@ -141,7 +141,7 @@ class GrowthPolicy:
     def widened(self, network: MLP) -> tuple[MLP, Tensor | None]:
         """Return the network with one more block and the places of its parameters there, or as it is."""
         room = self.max_neurons - network.layer_sizes[-2]
-        block = self._best_block(network) if room > 0 else None
+        block = self.best_block(network) if room > 0 else None
         if block is None:
             return network, None
         grown = self._append(network, block, room)
@@ -190,20 +190,24 @@ class GrowthPolicy:
             keep = torch.ones_like(losses, dtype=torch.bool)
             keep[losses.argmin()] = False
             reduced = refit_output(prune(reduced, len(reduced.weights) - 2, keep.nonzero()[:, 0]), self.problem)
-        block = self._best_block(reduced, size)
+        block = self.best_block(reduced, size)
         if block is None:
             return None
         return Action("exchange", self._settle(self._append(reduced, block, size)), base, must_gain=True)
 
     # search ------------------------------------------------------------------------------------------------
 
-    def _best_block(self, network: MLP, size: int | None = None) -> Block | None:
+    def best_block(self, network: MLP, size: int | None = None, refit_all: bool = True) -> Block | None:
+        """Best new block, scored with a refit of the whole output layer, or of its bias alone."""
         problem = self.problem
-        H = network.hidden(problem.X)
-        basis = torch.cat([H, problem.X.new_ones(len(H), 1)], 1)
+        E = problem.negative_gradient(network)
+        basis = None
+        if refit_all:
+            H = network.hidden(problem.X)
+            basis = torch.cat([H, H.new_ones(len(H), 1)], 1)
         return self.search.search(
             problem.X,
-            problem.negative_gradient(network),
+            E,
             problem.g,
             network.activation,
             block_size=size or self.block_size,
@@ -213,12 +217,15 @@ class GrowthPolicy:
             generator=self.generator,
         )
 
-    def _indicators(self, current: Trained, block: Block | None) -> dict[str, float]:
-        """C_opt (Theorem 25) of the best block, and the decrease of the loss that it promises after a refit."""
-        if block is None or current.loss <= 0:
-            return {"indicator": 0.0, "predicted_decrease": 0.0}
-        cosine = math.sqrt(min(1.0, block.score / current.loss))
-        return {"indicator": 2 * cosine, "predicted_decrease": block.score}
+    def indicators(self, network: MLP, loss: float, block: Block | None) -> dict[str, float]:
+        """C_opt of Theorem 25, and the decrease of the loss that the best block promises with a full refit.
+
+        With the block R(W*) of unit norm, C_opt = 2 <r, R(W*)> / |r|: twice the cosine of the angle between
+        the residual and the best new block, here with its own output bias.
+        """
+        alone = self.best_block(network, refit_all=False) if loss > 0 else None
+        cosine = math.sqrt(min(1.0, alone.score / loss)) if alone is not None else 0.0
+        return {"indicator": 2 * cosine, "predicted_decrease": block.score if block is not None else 0.0}
 
 
 def balance(network: MLP) -> MLP:

@@ -9,9 +9,10 @@ from skgrow.training._levenberg_marquardt import LevenbergMarquardt
 from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit
 from skgrow.training._losses import SquaredError
 from skgrow.training._problem import Problem
-from skgrow.training._reduction import sum_over_samples
+from skgrow.training._reduction import CHUNK_BYTES, sum_over_samples
 
 __all__ = [
+    "CHUNK_BYTES",
     "LBFGS",
     "Action",
     "Adam",

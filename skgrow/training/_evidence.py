@@ -16,6 +16,15 @@ are
     a = \gamma / |\theta_p|^2, \qquad \sigma^2 = n S / (n c - \gamma - c).
 
 The c output biases have a flat prior.
+
+Beside the evidence stands generalised cross-validation (Craven and Wahba 1979),
+
+.. math::
+    \mathrm{GCV} = \frac{S / c}{(1 - \rho\, (\gamma + c)/(n c))^2},
+
+with every effective parameter counted :math:`\rho = 1.4` times, the remedy of Kim and Gu (2004) for the tendency of GCV
+to undersmooth. The evidence asks which network is the more probable, GCV which predicts better; the latter is kinder to
+wide networks where the truth is none of the candidates.
 """
 
 from __future__ import annotations
@@ -27,6 +36,10 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP
+
+
+#: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
+GCV_INFLATION = 1.4
 
 
 @dataclass(frozen=True)
@@ -43,12 +56,17 @@ class Evidence:
         Number of well-determined parameters, output biases included.
     log_evidence : float
         Logarithm of the marginal likelihood (Laplace approximation), equivalent optima of the same function counted.
+        NaN without a penalty, where there is no prior.
+    gcv : float
+        Generalised cross-validation: estimated mean squared error on new data, per output. Infinite where the
+        network has too many effective parameters for the data.
     """
 
     alpha: float
     noise_variance: float
     effective_parameters: float
     log_evidence: float
+    gcv: float
 
 
 def evidence(
@@ -75,7 +93,7 @@ def evidence(
     penalised : Tensor of shape (p,)
         One for penalised parameters, zero for free ones.
     alpha : float
-        Current penalty, positive.
+        Current penalty, not negative.
     update : bool, default=True
         Whether the returned ``alpha`` is the updated one.
     """
@@ -89,20 +107,24 @@ def evidence(
     theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
     squared_sum = max(2 * n * data_loss, n_observed * 1e-24)
     noise = squared_sum / max(n_observed - gamma - c, 1.0)
-    precision = alpha / noise
-    # log |H| = p log(n / noise) + log |G + ratio P|
-    log_det = network.n_parameters * math.log(n / noise) + 2 * float(factor.diagonal().log().sum())
-    log_evidence = (
-        -0.5 * squared_sum / noise
-        - 0.5 * precision * theta_squared
-        - 0.5 * log_det
-        + 0.5 * p_penalised * math.log(precision)
-        - 0.5 * n_observed * math.log(2 * math.pi * noise)
-        + 0.5 * c * math.log(2 * math.pi)
-        + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
-    )
+    log_evidence = math.nan
+    if alpha > 0:
+        precision = alpha / noise
+        # log |H| = p log(n / noise) + log |G + ratio P|
+        log_det = network.n_parameters * math.log(n / noise) + 2 * float(factor.diagonal().log().sum())
+        log_evidence = (
+            -0.5 * squared_sum / noise
+            - 0.5 * precision * theta_squared
+            - 0.5 * log_det
+            + 0.5 * p_penalised * math.log(precision)
+            - 0.5 * n_observed * math.log(2 * math.pi * noise)
+            + 0.5 * c * math.log(2 * math.pi)
+            + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
+        )
+    room = 1 - GCV_INFLATION * (gamma + c) / n_observed
+    gcv = squared_sum / n_observed / room**2 if room > 0 else math.inf
     next_alpha = gamma * noise / theta_squared if update and p_penalised > 0 else alpha
-    return Evidence(next_alpha, noise, gamma + c, log_evidence)
+    return Evidence(next_alpha, noise, gamma + c, log_evidence, gcv)
 
 
 def _log_symmetries(network: MLP, determined: Tensor) -> float:

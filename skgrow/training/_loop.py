@@ -111,29 +111,39 @@ def descend(
     best, best_value, values = network, first if state.monotone else math.inf, [first]
     try:
         for _ in range(max_iter):
+            if monitor.stopped:
+                break
             value = state.step()
             if not math.isfinite(value):
-                warnings.warn(
-                    "The training loss is no longer finite; training goes back to the best weights and stops. "
-                    "A smaller learning_rate_init or standardized data may help.",
-                    ConvergenceWarning,
-                    stacklevel=2,
-                )
-                monitor.stopped = True
+                _warn_not_finite(monitor)
                 break
             values.append(value)
             if state.monotone or value < best_value:
                 best, best_value = state.network, value
             monitor.iteration(value)
-            if state.converged or monitor.stopped or schedule.due(values, monitor.epoch):
+            if state.converged or schedule.due(values, monitor.epoch):
                 break
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=2)
-        monitor.stopped = True
+        _warn_interrupted(monitor)
     if not state.monotone and best is not network and not float(problem.objective(best)) <= first:
         best = network
     state.network = best
     return state
+
+
+def _warn_interrupted(monitor: Monitor) -> None:
+    warnings.warn("Training interrupted by user.", stacklevel=3)
+    monitor.stopped = True
+
+
+def _warn_not_finite(monitor: Monitor) -> None:
+    warnings.warn(
+        "The training loss is no longer finite; training goes back to the best weights and stops. "
+        "A smaller learning_rate_init or standardized data may help.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )
+    monitor.stopped = True
 
 
 def fit(
@@ -147,14 +157,13 @@ def fit(
     monitor: Monitor,
     history: History,
     validation: Problem | None = None,
-    use_evidence: bool = False,
+    criterion: str = "objective",
     auto_alpha: bool = False,
-    action: str = "start",
 ) -> Trained:
     """Train, act, train, ... and return the network of the best criterion.
 
-    The criterion is minus the validation loss where there is validation data, else the log evidence where
-    ``use_evidence``, else minus the objective. A proposal of the policy that would raise the training loss is
+    The ``criterion`` is ``"validation"`` (minus the validation loss), ``"gcv"`` (minus generalised
+    cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of the policy that would raise the training loss is
     undone, so that the loss never rises from a row of the history to those grown from it.
 
     Returns
@@ -169,7 +178,7 @@ def fit(
         state = descend(
             start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
         )
-        return _measure(state.network, problem, validation, use_evidence, auto_alpha, state)
+        return _measure(state.network, problem, validation, criterion, auto_alpha, state)
 
     def record(trained: Trained, name: str, accepted: bool, parent: int | None) -> None:
         trained.row = len(history)
@@ -184,6 +193,7 @@ def fit(
             "train_loss": trained.loss,
             "validation_loss": trained.validation_loss,
             "log_evidence": trained.evidence.log_evidence if trained.evidence is not None else math.nan,
+            "gcv": trained.evidence.gcv if trained.evidence is not None else math.nan,
             "alpha": trained.alpha,
             "criterion": trained.criterion,
         }
@@ -191,9 +201,13 @@ def fit(
         monitor.stage(row, trained.network)
 
     best = current = train(network, None, None)
-    record(current, action, True, None)
+    record(current, "start", True, None)
     while not monitor.stopped:
-        proposal = policy.act(current, best, history)
+        try:
+            proposal = policy.act(current, best, history)
+        except KeyboardInterrupt:
+            _warn_interrupted(monitor)
+            break
         if proposal is None:
             break
         base = proposal.base
@@ -212,26 +226,23 @@ def _measure(
     network: MLP,
     problem: Problem,
     validation: Problem | None,
-    use_evidence: bool,
+    criterion: str,
     auto_alpha: bool,
     state: Any,
 ) -> Trained:
     loss = float(problem.data_loss(network))
-    found = None
-    if use_evidence:
-        found = getattr(state, "evidence", None)
-        if found is None:
-            _, _, gram = problem.gauss_newton(network)
-            mask = problem.penalty_weights(network)
-            for _ in range(5 if auto_alpha else 1):
-                found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, auto_alpha)
-                problem.alpha = found.alpha
+    found = getattr(state, "evidence", None)
+    if found is None and criterion in ("evidence", "gcv"):
+        _, _, gram = problem.gauss_newton(network)
+        mask = problem.penalty_weights(network)
+        for _ in range(5 if auto_alpha else 1):
+            found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, auto_alpha)
+            problem.alpha = found.alpha
     validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
-    if validation is not None:
-        criterion = -validation_loss
-    elif found is not None:
-        criterion = found.log_evidence
-    else:
-        criterion = -float(problem.objective(network))
-    return Trained(network, problem.alpha, loss, criterion, found, validation_loss, state)
-
+    value = {
+        "validation": lambda: -validation_loss,
+        "gcv": lambda: -found.gcv if found else -math.inf,
+        "evidence": lambda: found.log_evidence if found else -math.inf,
+        "objective": lambda: -float(problem.objective(network)),
+    }[criterion]()
+    return Trained(network, problem.alpha, loss, value, found, validation_loss, state)

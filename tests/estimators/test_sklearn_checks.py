@@ -1,0 +1,14 @@
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skgrow import GrowingRegressor
+
+
+@parametrize_with_checks(
+    [
+        GrowingRegressor(),
+        GrowingRegressor(activation="leaky_relu", solver="lbfgs", max_neurons=6, n_exchanges=1, max_iter=50),
+        GrowingRegressor(activation="tanh", solver="adam", max_neurons=6, n_exchanges=1, learning_rate_init=0.02),
+    ]
+)
+def test_scikit_learn_estimator_checks(estimator, check):
+    check(estimator)
