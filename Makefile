@@ -25,7 +25,9 @@ lint: $(INSTALLED)  ## check style, imports between rooms and types
 	$(BIN)/mypy
 
 bench: $(INSTALLED)  ## compare with other methods on real data
-	set -e; for script in benchmarks/bench_*.py; do $(BIN)/python $$script; done
+	$(BIN)/python -m benchmarks.gradient
+	$(BIN)/python -m benchmarks.tabular --quick
+	$(BIN)/python -m benchmarks.ridge --quick
 
 wheel: $(INSTALLED)  ## build the wheel and check what is in it
 	rm -rf dist

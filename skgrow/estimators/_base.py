@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
-from skgrow.estimators._data import is_tensor, resolve_device, validate_X
+from skgrow.estimators._data import is_tensor, resolve_device, validate_X, writable
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +66,7 @@ class FittedNetwork(BaseEstimator):
             device = X.device
         else:
             device = resolve_device(self.device, work) if self.device != "auto" else torch.device("cpu")
-        tensor = torch.as_tensor(X, device=device)
+        tensor = torch.as_tensor(writable(X), device=device)
         if device.type == "mps":
             tensor = tensor.to(torch.float32)
         return tensor, self._network(device, tensor.dtype)

@@ -51,9 +51,7 @@ def resolve_device(device: str, work: float, like: Any = None) -> torch.device:
     available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] if mps else [])]
     name = f"cuda:{torch.cuda.current_device()}" if device == "cuda" and cuda else device
     if name not in available:
-        raise ValueError(
-            f"device={device!r} is not available here; devices that are: {['auto', *available]}."
-        )
+        raise ValueError(f"device={device!r} is not available here; devices that are: {['auto', *available]}.")
     return torch.device(name)
 
 
@@ -78,7 +76,9 @@ def _validate_tensor(estimator: Any, X: Tensor, *, reset: bool) -> Tensor:
     if not X.is_floating_point() or X.dtype in (torch.float16, torch.bfloat16):
         X = X.to(torch.float32 if X.device.type == "mps" else torch.float64)
     if X.shape[0] < 1 or X.shape[1] < 1:
-        raise ValueError(f"Found array with shape={tuple(X.shape)} while a minimum of 1 sample and 1 feature is required.")
+        raise ValueError(
+            f"Found array with shape={tuple(X.shape)} while a minimum of 1 sample and 1 feature is required."
+        )
     if not bool(torch.isfinite(X).all()):
         raise ValueError("Input X contains NaN or infinity.")
     if reset:
@@ -136,6 +136,11 @@ def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weigh
     return w
 
 
+def writable(array: Any) -> Any:
+    """Return an array that torch may share; a read-only one is copied."""
+    return array.copy() if isinstance(array, np.ndarray) and not array.flags.writeable else array
+
+
 @dataclass
 class Samples:
     """Tensors on the device: inputs (n, d), targets (n, c) and weights (n,) or None."""
@@ -149,9 +154,9 @@ class Samples:
         """Move to the device, once."""
         import torch
 
-        X_ = torch.as_tensor(X, dtype=dtype, device=device)
-        Y_ = torch.as_tensor(y, dtype=dtype, device=device)
-        w = None if weight is None else torch.as_tensor(weight, dtype=dtype, device=device)
+        X_ = torch.as_tensor(writable(X), dtype=dtype, device=device)
+        Y_ = torch.as_tensor(writable(y), dtype=dtype, device=device)
+        w = None if weight is None else torch.as_tensor(writable(weight), dtype=dtype, device=device)
         return cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w)
 
     def merged(self) -> Samples:
@@ -199,9 +204,7 @@ class Scaling:
         """Return weighted means and standard deviations, one for constant columns; or the identity."""
         X, Y = samples.X, samples.Y
         if not standardize:
-            return cls(
-                X.new_zeros(X.shape[1]), X.new_ones(X.shape[1]), Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1])
-            )
+            return cls(X.new_zeros(X.shape[1]), X.new_ones(X.shape[1]), Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1]))
         g = X.new_full((len(X),), 1.0) if samples.weight is None else samples.weight
         g = g / g.sum()
         return cls(*_moments(X, g), *_moments(Y, g))

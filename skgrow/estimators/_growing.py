@@ -12,7 +12,6 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from skgrow.estimators import _callbacks
 from skgrow.estimators._base import FittedNetwork, as_given
 from skgrow.estimators._data import validate_sample_weight, validate_X, validate_y
-from skgrow.estimators._run import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -337,6 +336,8 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         ValueError
             For data or parameters that cannot be used; the message names them, the value got and those allowed.
         """
+        from skgrow.estimators._run import Run
+
         previous = self._network() if self.warm_start and hasattr(self, "coefs_") else None
         X = validate_X(self, X, reset=previous is None)
         y = validate_y(y, len(X))
@@ -386,8 +387,13 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         """
         if not hasattr(self, "coefs_"):
             return self.fit(X, y, sample_weight)
+        from skgrow.estimators._run import Run
+
         X = validate_X(self, X, reset=False)
         y = validate_y(y, len(X))
+        n_outputs = 1 if y.ndim == 1 else y.shape[1]
+        if n_outputs != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} outputs as in the first call; got {n_outputs}.")
         Run(self, X, y, validate_sample_weight(sample_weight, len(X)), None, self._network()).update()
         return self
 

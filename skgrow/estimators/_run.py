@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
+from typing import Any
 
 import numpy as np
+import torch
 from sklearn.utils import check_random_state
+from threadpoolctl import threadpool_limits
+from torch import Tensor
 
+from skgrow import growth, training
 from skgrow.estimators import _callbacks
 from skgrow.estimators._data import Samples, Scaling, resolve_device
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
-    from skgrow.networks import MLP
-    from skgrow.training import Trained
+from skgrow.networks import MLP, Activation, from_standardized
+from skgrow.training import Trained
 
 #: Rows above which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
 _EARLY_STOPPING_ROWS = 10_000
@@ -27,6 +27,9 @@ _EARLY_STOPPING_FEATURES = 250
 #: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
 _EVIDENCE_PARAMETERS = 3000
 _COVARIANCE_PARAMETERS = 2000
+
+#: Entries of X up to which one thread is used on a CPU.
+_SINGLE_THREAD_SIZE = 50_000
 
 
 class Run:
@@ -41,8 +44,6 @@ class Run:
         validation: tuple[Any, Any, Any] | None,
         previous: MLP | None,
     ) -> None:
-        import torch
-
         self.estimator, self.previous, self.y_ndim = estimator, previous, y.ndim
         self.callback_data = {"X": X, "y": y}
         self.x_dtype = np.float32 if str(X.dtype).endswith("float32") else np.float64
@@ -61,15 +62,15 @@ class Run:
             samples, held_out = samples.split(estimator.validation_fraction, generator)
         samples = samples.merged()
         if previous is not None and not estimator.warm_start:  # partial_fit keeps the units of the first batch
-            self.scaling = Scaling(*(torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling))
+            self.scaling = Scaling(
+                *(torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling)
+            )
         else:
             self.scaling = Scaling.of(samples, estimator.standardize)
         self.samples = self.scaling.apply(samples)
         self.held_out = self.scaling.apply(held_out) if held_out is not None else None
 
     def _resolve_dtype(self, n: int) -> torch.dtype:
-        import torch
-
         estimator = self.estimator
         if self.device.type == "mps":
             if estimator.dtype == "float64":
@@ -77,9 +78,10 @@ class Run:
             return torch.float32
         if estimator.dtype != "auto":
             return getattr(torch, estimator.dtype)
-        from skgrow.training._auto import FULL_BATCH_SAMPLES
 
-        first_order = estimator.solver in ("adam", "sgd") or (estimator.solver == "auto" and n > 10 * FULL_BATCH_SAMPLES)
+        first_order = estimator.solver in ("adam", "sgd") or (
+            estimator.solver == "auto" and n > 10 * training.FULL_BATCH_SAMPLES
+        )
         return torch.float32 if first_order else torch.float64
 
     def _stops_early(self, n: int, n_columns: int) -> bool:
@@ -102,9 +104,12 @@ class Run:
         history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
         for name in names:
-            trained, problem, rows, monitor = self._grow(name)
+            with self._threads():
+                trained, problem, rows, monitor = self._grow(name)
             offset = len(history)
-            history += [row | {"activation": name} for row in rows]
+            for row in rows:
+                parent = row["parent"]
+                history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
             self.loss_curve += monitor.loss_curve
             if best is None or trained.criterion > best[0].criterion:
                 best = trained, problem, name, offset
@@ -114,22 +119,24 @@ class Run:
         self._store(*best, history)
         _callbacks.close_task(self.context, estimator, self.callback_data, self._reconstruction)
 
-    def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
-        import torch
+    def _threads(self) -> Any:
+        """On small data one thread: there is nothing to share, and on busy cores threads wait for each other."""
+        if self.device.type == "cpu" and self.samples.X.numel() <= _SINGLE_THREAD_SIZE:
+            return threadpool_limits(1)
+        return nullcontext()
 
-        from skgrow import growth, training
-        from skgrow.networks import MLP, Activation
+    def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
 
         estimator, samples = self.estimator, self.samples
         generator = torch.Generator().manual_seed(self.seed)
-        problem = training.Problem(samples.X, samples.Y, samples.weight)
         auto = estimator.alpha == "auto"
-        problem.alpha = 1e-2 if auto else float(estimator.alpha)
+        alpha = 1e-2 if auto else float(estimator.alpha)
+        problem = training.Problem(samples.X, samples.Y, samples.weight, alpha=alpha, auto_alpha=auto)
         validation = None
         if self.held_out is not None:
             validation = training.Problem(self.held_out.X, self.held_out.Y, self.held_out.weight)
         d, c = samples.X.shape[1], samples.Y.shape[1]
-        solver = self._make_solver(generator, auto)
+        solver = self._make_solver(generator)
         schedule = self._schedule()
         max_neurons = estimator.max_neurons
         criterion = estimator.criterion if validation is None else "validation"
@@ -157,15 +164,13 @@ class Run:
             history=history,
             validation=validation,
             criterion=criterion,
-            auto_alpha=auto,
         )
         if "indicator" not in history[best.row]:
             block = policy.best_block(best.network)
             history[best.row] |= policy.indicators(best.network, best.loss, block)
         return best, problem, history, monitor
 
-    def _make_solver(self, generator: torch.Generator, auto_alpha: bool) -> Any:
-        from skgrow import training
+    def _make_solver(self, generator: torch.Generator) -> Any:
 
         estimator = self.estimator
         batch_size = None if estimator.batch_size == "auto" else estimator.batch_size
@@ -173,13 +178,12 @@ class Run:
         if estimator.solver == "sgd":
             return training.StochasticGradient(**rates)
         adam = training.Adam(**rates)
-        lm, lbfgs = training.LevenbergMarquardt(auto_alpha=auto_alpha), training.LBFGS()
+        lm, lbfgs = training.LevenbergMarquardt(), training.LBFGS()
         if estimator.solver == "auto":
             return training.AutoSolver(lm, lbfgs, adam)
         return {"lm": lm, "lbfgs": lbfgs, "adam": adam}[estimator.solver]
 
     def _schedule(self) -> Any:
-        from skgrow import growth
 
         schedule = self.estimator.schedule
         return {"plateau": growth.Plateau, "every": growth.Every}[schedule]() if isinstance(schedule, str) else schedule
@@ -187,7 +191,6 @@ class Run:
     def _policy(
         self, problem: Any, solver: Any, schedule: Any, max_neurons: int, monitor: Any, generator: torch.Generator
     ) -> Any:
-        from skgrow import growth, training
 
         estimator = self.estimator
         rough = growth.Plateau(tol=5e-2, patience=2)
@@ -213,10 +216,6 @@ class Run:
 
     def update(self) -> None:
         """Train the fitted network on a further batch, and grow it on a plateau (``partial_fit``)."""
-        import torch
-
-        from skgrow import training
-
         estimator = self.estimator
         generator = torch.Generator().manual_seed(self.seed)
         problem = training.Problem(self.samples.X, self.samples.Y, self.samples.weight, alpha=estimator.alpha_)
@@ -236,9 +235,7 @@ class Run:
         losses = [*getattr(estimator, "_batch_losses", []), value]
         schedule = self._schedule()
         if schedule.due(losses, estimator.n_iter_ + 1):
-            policy = self._policy(
-                problem, adam, schedule, estimator.max_neurons, training.Monitor(), generator
-            )
+            policy = self._policy(problem, adam, schedule, estimator.max_neurons, training.Monitor(), generator)
             network, kept = policy.widened(network)
             losses = [value]
         estimator._moments = _moved_moments(state, network, kept)
@@ -252,21 +249,16 @@ class Run:
 
     def _fitted(self) -> MLP:
         """Return the estimator's network in the units of this run."""
-        from skgrow.networks import from_standardized
-
         s = self.scaling
         raw = self.estimator._network(self.device, self.dtype)
         return from_standardized(raw, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
 
     def _raw(self, network: MLP) -> MLP:
-        from skgrow.networks import from_standardized
 
         s = self.scaling
         return from_standardized(network, s.x_mean, s.x_scale, s.y_mean, s.y_scale)
 
     def _store(self, trained: Trained, problem: Any, name: str, offset: int, history: list[dict[str, Any]]) -> None:
-        from skgrow.growth import output_gauss_newton
-        from skgrow.training import evidence, gauss_newton_work
 
         estimator, network = self.estimator, trained.network
         estimator._store_network(self._raw(network), self.x_dtype)
@@ -285,11 +277,14 @@ class Run:
         n, p = problem.total_weight, network.n_parameters
         found, covariance = trained.evidence, None
         gram = None
-        if p <= _EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, network.layer_sizes[-1], p) < 4e11:
+        if (
+            p <= _EVIDENCE_PARAMETERS
+            and training.gauss_newton_work(problem.n_samples, network.layer_sizes[-1], p) < 4e11
+        ):
             _, _, gram = problem.gauss_newton(network)
         if gram is not None:
             mask = problem.penalty_weights(network)
-            found = evidence(network, trained.loss, gram, n, mask, max(trained.alpha, 1e-12), False)
+            found = training.evidence(network, trained.loss, gram, n, mask, max(trained.alpha, 1e-12), False)
             covariance = _covariance_root(gram, mask, trained.alpha, found.noise_variance, n)
             if p > _COVARIANCE_PARAMETERS:
                 covariance = None
@@ -302,7 +297,7 @@ class Run:
         if found is not None and trained.alpha > 0:
             estimator.log_evidence_ = found.log_evidence - n * float(np.log(y_scale).sum())
         if covariance is None:
-            gram = output_gauss_newton(network, problem)
+            gram = growth.output_gauss_newton(network, problem)
             mask = problem.penalty_weights(network)[-len(gram) :]
             covariance = _covariance_root(gram, mask, trained.alpha, noise, n)
         estimator._covariance_root = covariance.to("cpu").numpy()
@@ -332,19 +327,12 @@ class Run:
         }
 
 
-class StageMonitor:
+class StageMonitor(training.Monitor):
     """Keeps the loss curve of one growth path, logs its stages and passes them to the callbacks."""
 
     def __init__(self, run: Run, name: str) -> None:
+        super().__init__()
         self.run, self.name = run, name
-        self.epoch = 0
-        self.loss_curve: list[float] = []
-        self.stopped = False
-
-    def iteration(self, value: float) -> None:
-        """Take note of one solver iteration."""
-        self.epoch += 1
-        self.loss_curve.append(value)
 
     def stage(self, row: dict[str, Any], network: MLP) -> None:
         """Log the row and call the callbacks, which may ask to stop."""
@@ -368,11 +356,7 @@ class StageMonitor:
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
     """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
-    import torch
-
-    from skgrow.training import damped_cholesky
-
-    factor = damped_cholesky(gram, alpha / n * mask)
+    factor = training.damped_cholesky(gram, alpha / n * mask)
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)
 

@@ -43,6 +43,13 @@ def exact_neuron(
     """
     if not activation.is_piecewise_linear:
         raise ValueError(f"The exact search needs 'relu' or 'leaky_relu'; got {activation.name!r}.")
+    if X.shape[1] == 2 and normalization == "feature":
+        mean = X.mean(0)
+        _, size, directions = torch.linalg.svd(X - mean, full_matrices=False)
+        if len(size) < 2 or size[1] <= 1e-12 * size[0]:  # samples on a line: the problem on that line
+            along = directions[:1]
+            w, b = exact_neuron((X - mean) @ along.T, E, g, activation, normalization)
+            return w @ along, b - w @ (along @ mean)
     if X.shape[1] == 1:
         candidates = _candidates_1d(X[:, 0], E, g, activation.negative_slope, normalization)
     elif X.shape[1] == 2:
@@ -52,6 +59,8 @@ def exact_neuron(
     from skgrow.growth._polar import polar_value
 
     finite = candidates[torch.isfinite(candidates).all(1)]
+    size = torch.linalg.vector_norm(finite, dim=1, keepdim=True)
+    finite = (finite / size)[(size > 0)[:, 0]]
     values = polar_value(X, E, g, activation, finite, normalization)
     best = finite[values.argmax()]
     return best[:-1], best[-1:]

@@ -26,15 +26,17 @@ from skgrow.growth._exact import exact_neuron
 from skgrow.networks import Activation
 from skgrow.training import CHUNK_BYTES
 
-#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection: gentle ones, since
-#: training makes a neuron steeper where the data ask for it, and hardly ever flatter.
-_SLOPES = (0.25, 0.5, 1.0)
+#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection. The roughness
+#: (integral of the squared second derivative) of a sigmoid grows with the cube of its slope, and one steeper than 1 has
+#: to promise that many times the decrease: training makes a neuron steeper where the data ask for it, but a steep one
+#: that fits a few samples stays.
+_SLOPES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
 #: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
-_MAX_SUBSETS = 1000
+_MAX_SUBSETS = 2000
 
 #: Points up to which the arrangement of a 2-D data set is searched exactly.
-_EXACT_2D = 200
+_EXACT_2D = 64
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,11 @@ class PolarSearch(BaseEstimator):
         generator : torch.Generator
             On the CPU; makes the search repeatable.
         """
+        given = X
         X, E, g, basis = self._subsample(X, E, g, basis, generator)
+        X, E, g = _double(X), _double(E), _double(g)
+        basis = None if basis is None else _double(basis)
+        live = None if live is None else _double(live)
         root = g.sqrt()[:, None]
         target = E * root
         U = self._directions(X, E, g, live, generator)
@@ -143,14 +149,15 @@ class PolarSearch(BaseEstimator):
         if self.normalization == "parameter":
             starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "parameter"))
             best = self._polish(X, E, g, activation, starts[: max(8, block_size)], None)[:block_size]
-            return _block(best, refit_decrease(X, E, g, activation, best))
+            return _block(best.to(given), refit_decrease(X, E, g, activation, best))
         Q = _orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
-        score, chosen = self._score(X, root, target, activation, V, Q, block_size)
+        favour = self._favour(X, g, activation, V)
+        score, chosen = self._score(X, root, target, activation, V, Q, favour, block_size)
         if block_size == 1:
             pool = torch.cat([chosen, V[:, 0]])[: max(8, len(chosen))]
             chosen = self._polish(X, E, g, activation, pool, Q)[:1]
             score = float(polar_value(X, E, g, activation, chosen, "feature", Q)[0]) ** 2
-        return _block(chosen, 0.5 * score) if score > 0 else None
+        return _block(chosen.to(given), 0.5 * score) if score > 0 else None
 
     # candidates ------------------------------------------------------------------------------------------------
 
@@ -163,9 +170,7 @@ class PolarSearch(BaseEstimator):
         uniform = X.new_full((len(rows),), 1 / len(rows))
         return X[rows], E[rows], uniform, None if basis is None else basis[rows]
 
-    def _directions(
-        self, X: Tensor, E: Tensor, g: Tensor, live: Tensor | None, generator: torch.Generator
-    ) -> Tensor:
+    def _directions(self, X: Tensor, E: Tensor, g: Tensor, live: Tensor | None, generator: torch.Generator) -> Tensor:
         d, k = X.shape[1], max(4, self.n_directions // 4)
         if d == 1:
             return X.new_ones(1, 1)
@@ -188,9 +193,7 @@ class PolarSearch(BaseEstimator):
         U = U[torch.isfinite(norm) & (norm > 0)]
         return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
 
-    def _grid(
-        self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float
-    ) -> tuple[Tensor, Tensor]:
+    def _grid(self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float) -> tuple[Tensor, Tensor]:
         """Slopes and biases of the candidates along each direction, both of shape (k, K)."""
         K = self.n_thresholds
         P = X @ U.T
@@ -214,8 +217,26 @@ class PolarSearch(BaseEstimator):
 
     # scores ----------------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def _favour(X: Tensor, g: Tensor, activation: Activation, V: Tensor) -> Tensor:
+        """Factor, at most 1, on the gain of every candidate, shape (k, K)."""
+        if activation.is_piecewise_linear:
+            return V.new_ones(V.shape[:2])
+        W = V[..., :-1].flatten(0, 1)
+        Z = X @ W.T
+        deviation = (g @ (Z - g @ Z).square()).sqrt()
+        return deviation.clamp_min(1).pow(-3).view(V.shape[:2])
+
     def _score(
-        self, X: Tensor, root: Tensor, target: Tensor, activation: Activation, V: Tensor, Q: Tensor, size: int
+        self,
+        X: Tensor,
+        root: Tensor,
+        target: Tensor,
+        activation: Activation,
+        V: Tensor,
+        Q: Tensor,
+        favour: Tensor,
+        size: int,
     ) -> tuple[float, Tensor]:
         """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
 
@@ -228,8 +249,8 @@ class PolarSearch(BaseEstimator):
         rows = max(1, min(k, 4 * CHUNK_BYTES.get(X.device.type, CHUNK_BYTES["cpu"]) // per_direction))
         kept = max(4 * size, 4 * rows)
         best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
-        pool_features, pool_neurons = [], []
-        for part in V.split(rows):
+        pool_features, pool_neurons, pool_favour = [], [], []
+        for part, factor in zip(V.split(rows), favour.split(rows), strict=True):
             features = self._features(X, root, part, activation, Q)
             moments = features @ target  # (rows, K, c)
             if size > 1 and activation.is_piecewise_linear:
@@ -237,10 +258,12 @@ class PolarSearch(BaseEstimator):
                 top = int(scores.argmax())
                 if float(scores[top]) > best_score:
                     best_score, best = float(scores[top]), part[top, subsets[top]]
-            places = moments.square().sum(-1).flatten().topk(min(kept, part.shape[0] * K)).indices
+            gains = (moments.square().sum(-1) * factor).flatten()
+            places = gains.topk(min(kept, part.shape[0] * K)).indices
+            pool_favour.append(factor.flatten()[places])
             pool_features.append(features.flatten(0, 1)[places])
             pool_neurons.append(part.flatten(0, 1)[places])
-        score, chosen = _one_by_one(torch.cat(pool_features), target, size)
+        score, chosen = _one_by_one(torch.cat(pool_features), target, torch.cat(pool_favour), size)
         return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
 
     @staticmethod
@@ -261,9 +284,7 @@ class PolarSearch(BaseEstimator):
         features *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
         return features.view(*V.shape[:2], -1)
 
-    def _polish(
-        self, X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, Q: Tensor | None
-    ) -> Tensor:
+    def _polish(self, X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, Q: Tensor | None) -> Tensor:
         """Let neurons ascend, join the exact solution where there is one, and sort them by value."""
         V = ascend(X, E, g, activation, V, self.normalization, Q)
         exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
@@ -284,6 +305,11 @@ def refit_decrease(X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: T
     return 0.5 * float((Q.T @ target).square().sum() - (constant.T @ target).square().sum())
 
 
+def _double(A: Tensor) -> Tensor:
+    """Double precision, on the CPU where the device has none: the small Gram matrices are ill-conditioned."""
+    return A.to("cpu", torch.float64) if A.device.type == "mps" else A.to(torch.float64)
+
+
 def _block(V: Tensor, score: float) -> Block:
     return Block(V[:, :-1].clone(), V[:, -1].clone(), score)
 
@@ -295,7 +321,7 @@ def _best_per_direction(V: Tensor, values: Tensor) -> Tensor:
     return V[rows, place[rows]]
 
 
-def _one_by_one(features: Tensor, target: Tensor, size: int) -> tuple[float, Tensor]:
+def _one_by_one(features: Tensor, target: Tensor, favour: Tensor, size: int) -> tuple[float, Tensor]:
     """Choose unit features one after the other, each of the largest decrease after a refit with those before.
 
     Parameters
@@ -304,6 +330,8 @@ def _one_by_one(features: Tensor, target: Tensor, size: int) -> tuple[float, Ten
         Unit vectors, or zeros.
     target : Tensor of shape (n, c)
         What is fitted.
+    favour : Tensor of shape (q,)
+        Factors on the gains in the choice.
     size : int
         How many to choose.
 
@@ -321,7 +349,7 @@ def _one_by_one(features: Tensor, target: Tensor, size: int) -> tuple[float, Ten
     score = 0.0
     for _ in range(size):
         gains = torch.where(left > 1e-6, inner.square().sum(1) / left.clamp_min(1e-300), torch.zeros_like(left))
-        pick = gains.argmax()
+        pick = (gains * favour).argmax()
         gain = float(gains[pick])
         if not gain > 0:
             break
@@ -377,6 +405,7 @@ def polar_value(
     root = g.sqrt()[:, None]
     if Q is None:
         Q = root
+    largest = X.abs().amax(0)
 
     def chunk(V_rows: Tensor) -> Tensor:
         H = activation.value(torch.addmm(V_rows[:, -1], X, V_rows[:, :-1].T)) * root
@@ -384,7 +413,8 @@ def polar_value(
             return torch.linalg.vector_norm(H.T @ (E * root), dim=1) / torch.linalg.vector_norm(V_rows, dim=1)
         rest = H - Q @ (Q.T @ H)
         norm = torch.linalg.vector_norm(rest, dim=0)
-        small = norm <= 1e-10 * torch.linalg.vector_norm(H, dim=0).clamp_min(1e-300)
+        rounding = largest @ V_rows[:, :-1].abs().T + V_rows[:, -1].abs()
+        small = norm <= torch.maximum(1e-10 * torch.linalg.vector_norm(H, dim=0), 1e-12 * rounding)
         value = torch.linalg.vector_norm(rest.T @ (E * root), dim=1) / norm.clamp_min(1e-300)
         return torch.where(small, torch.zeros_like(value), value)
 
@@ -457,7 +487,7 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
         return scores.gather(1, best[:, None])[:, 0], subsets[best]
     rest, left = gram.clone(), moments.clone()
     scores = gram.new_zeros(k)
-    members = []
+    members: list[Tensor] = []
     rows = torch.arange(k, device=gram.device)
     for _ in range(size):
         gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
@@ -501,6 +531,7 @@ def _weighted_quantiles(ordered: Tensor, cumulative: Tensor, levels: Tensor) -> 
 
 def _orthonormal(basis: Tensor, root: Tensor) -> Tensor:
     """Orthonormal basis of the span of the columns, rows times the roots of the weights."""
-    Q, R = torch.linalg.qr(basis * root)
-    size = R.diagonal().abs()
-    return Q[:, size > 1e-10 * size.max().clamp_min(1e-300)]
+    scaled = basis * root
+    scaled = scaled / torch.linalg.vector_norm(scaled, dim=0).clamp_min(torch.finfo(scaled.dtype).tiny)
+    U, size, _ = torch.linalg.svd(scaled, full_matrices=False)
+    return U[:, size > 1e-10 * size.max()]

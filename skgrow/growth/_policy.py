@@ -78,6 +78,8 @@ class GrowthPolicy:
     def __post_init__(self) -> None:
         self.stages = 0
         self.exchanges = 0
+        self.attempt = 0
+        self.exchanged_row = -1
         self.stale = 0
         self.refining = False
 
@@ -112,11 +114,18 @@ class GrowthPolicy:
         return self._grow(current, block, room)
 
     def _refinement(self, best: Trained) -> Action | None:
-        if self.exchanges >= self.n_exchanges or best.network.layer_sizes[-2] == 0:
+        width = best.network.layer_sizes[-2]
+        if best.row != self.exchanged_row:
+            self.exchanged_row, self.attempt = best.row, 0
+        # from one network each attempt drops other neurons: a block or one, of the least leave-out loss or the next
+        size = min(self.block_size if self.attempt % 2 == 0 else 1, width)
+        rank = self.attempt // 2
+        if self.exchanges >= self.n_exchanges or width == 0 or rank > width - size:
             return None
         self.exchanges += 1
+        self.attempt += 1
         self.problem.alpha = best.alpha
-        return self._exchange(best)
+        return self._exchange(best, size, rank)
 
     # growth ------------------------------------------------------------------------------------------------
 
@@ -180,15 +189,13 @@ class GrowthPolicy:
 
     # exchange ----------------------------------------------------------------------------------------------
 
-    def _exchange(self, base: Trained) -> Action | None:
-        network = base.network
-        size = self.block_size if self.exchanges % 2 else 1
-        size = min(size, network.layer_sizes[-2])
-        reduced = network
-        for _ in range(size):
-            losses = leave_out_losses(reduced, self.problem)
-            keep = torch.ones_like(losses, dtype=torch.bool)
-            keep[losses.argmin()] = False
+    def _exchange(self, base: Trained, size: int, rank: int) -> Action | None:
+        reduced = base.network
+        for step in range(size):
+            order = leave_out_losses(reduced, self.problem).argsort(stable=True)
+            chosen = order[rank if step == 0 else 0]
+            keep = torch.ones(len(order), dtype=torch.bool, device=order.device)
+            keep[chosen] = False
             reduced = refit_output(prune(reduced, len(reduced.weights) - 2, keep.nonzero()[:, 0]), self.problem)
         block = self.best_block(reduced, size)
         if block is None:

@@ -31,18 +31,19 @@ def _output_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
     return gram, moments
 
 
-def _inverse(gram: Tensor) -> Tensor:
-    """Pseudo-inverse of a Gram matrix after scaling its diagonal to one."""
+def _unit_diagonal(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Gram matrix in double precision scaled to a unit diagonal, and the scale."""
+    gram = gram.to("cpu", torch.float64) if gram.device.type == "mps" else gram.to(torch.float64)
     scale = gram.diagonal().clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
-    cutoff = len(gram) * torch.finfo(gram.dtype).eps
-    inverse = torch.linalg.pinv(gram * scale[:, None] * scale, hermitian=True, rtol=cutoff)
-    return inverse * scale[:, None] * scale
+    return gram * scale[:, None] * scale, scale
 
 
 def refit_output(network: MLP, problem: Problem) -> MLP:
     """Return the network with the output layer that minimises the objective, all other weights fixed."""
     gram, moments = _output_gram(network, problem)
-    solution = _inverse(gram) @ moments
+    unit, scale = _unit_diagonal(gram)
+    inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
+    solution = (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram)
     theta = network.theta.clone()
     w, b = network.slices[-1]
     theta[w] = solution[:-1].T.reshape(-1)
@@ -60,15 +61,17 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
     Returns
     -------
     Tensor of shape (w,)
-        Not negative; infinite for a neuron whose removal the Gram matrix cannot judge never occurs: a neuron in the
-        span of the others gets 0.
+        Not negative; about 0 for a neuron in the span of the others.
     """
     gram, moments = _output_gram(network, problem)
-    inverse = _inverse(gram)
-    solution = inverse @ moments
+    unit, scale = _unit_diagonal(gram)
+    # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
+    unit = unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+    inverse = torch.linalg.inv(unit)
+    solution = inverse @ (scale[:, None] * moments.to(scale))
     width = network.layer_sizes[-2]
-    diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(gram.dtype).tiny)
-    return solution[:width].square().sum(1) / (2 * diagonal)
+    diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
+    return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
 
 
 def output_gauss_newton(network: MLP, problem: Problem) -> Tensor:

@@ -33,7 +33,7 @@ class Plateau(BaseEstimator):
         if len(values) <= self.patience:
             return False
         best = min(values[: -self.patience])
-        return min(values[-self.patience :]) > best - self.tol * abs(best)
+        return min(values[-self.patience :]) >= best - self.tol * abs(best)
 
     def finished(self, loss: float) -> bool:  # noqa: ARG002
         """Whether growth is to end at this training loss."""

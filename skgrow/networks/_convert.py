@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skgrow.networks._activations import Activation
 from skgrow.networks._mlp import MLP
@@ -48,9 +50,9 @@ def from_torch(module: nn.Sequential) -> MLP:
     slopes = {float(getattr(other, "negative_slope", 0.01)) for other in others} or {0.01}
     if len(slopes) > 1:
         raise ValueError(f"module must have one negative_slope; got {sorted(slopes)}.")
-    weights = [layer.weight.detach().clone() for layer in linears]
-    biases = [
-        layer.weight.new_zeros(layer.out_features) if layer.bias is None else layer.bias.detach().clone()
-        for layer in linears
-    ]
+    weights = [cast(Tensor, layer.weight).detach().clone() for layer in linears]
+    biases = [W.new_zeros(len(W)) for W in weights]
+    for b, layer in zip(biases, linears, strict=True):
+        if layer.bias is not None:
+            b.copy_(cast(Tensor, layer.bias).detach())
     return MLP.from_arrays(weights, biases, Activation(found.pop(), slopes.pop()))

@@ -1,6 +1,6 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
-from skgrow.training._auto import AutoSolver, gauss_newton_work
+from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
 from skgrow.training._evidence import Evidence, damped_cholesky, evidence
 from skgrow.training._first_order import Adam, StochasticGradient
 from skgrow.training._history import History
@@ -13,6 +13,7 @@ from skgrow.training._reduction import CHUNK_BYTES, sum_over_samples
 
 __all__ = [
     "CHUNK_BYTES",
+    "FULL_BATCH_SAMPLES",
     "LBFGS",
     "Action",
     "Adam",

@@ -37,7 +37,6 @@ from torch import Tensor
 
 from skgrow.networks import MLP
 
-
 #: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
 GCV_INFLATION = 1.4
 
@@ -123,7 +122,9 @@ def evidence(
         )
     room = 1 - GCV_INFLATION * (gamma + c) / n_observed
     gcv = squared_sum / n_observed / room**2 if room > 0 else math.inf
-    next_alpha = gamma * noise / theta_squared if update and p_penalised > 0 else alpha
+    next_alpha = alpha
+    if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
+        next_alpha = min(gamma * noise / theta_squared, 1e3 * n * float(gram.diagonal().max()))
     return Evidence(next_alpha, noise, gamma + c, log_evidence, gcv)
 
 

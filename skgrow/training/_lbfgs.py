@@ -24,7 +24,11 @@ class LBFGS:
         self.history_size = history_size
 
     def start(
-        self, network: MLP, problem: Problem, previous: object = None, kept: Tensor | None = None  # noqa: ARG002
+        self,
+        network: MLP,
+        problem: Problem,
+        previous: object = None,  # noqa: ARG002
+        kept: Tensor | None = None,  # noqa: ARG002
     ) -> LBFGSState:
         """Return the state of a run from ``network``; nothing is carried over from a previous run."""
         return LBFGSState(self, network, problem)

@@ -16,23 +16,26 @@ class LevenbergMarquardt:
     The damping follows Nielsen's rule: after a success it falls according to the ratio of the decrease got to the
     decrease predicted, after a failure it rises ever faster.
 
+    Where ``problem.auto_alpha``, the penalty is updated by the evidence after every accepted step.
+
     A neuron of a piecewise linear network whose kink has fewer than ``support`` samples per incoming weight on its
     smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
 
     Parameters
     ----------
-    auto_alpha : bool, default=False
-        Whether to update ``problem.alpha`` by the evidence after every accepted step.
     support : float, default=3
         Samples per incoming weight that a kink needs.
     """
 
-    def __init__(self, *, auto_alpha: bool = False, support: float = 3.0) -> None:
-        self.auto_alpha = auto_alpha
+    def __init__(self, *, support: float = 3.0) -> None:
         self.support = support
 
     def start(
-        self, network: MLP, problem: Problem, previous: object = None, kept: Tensor | None = None  # noqa: ARG002
+        self,
+        network: MLP,
+        problem: Problem,
+        previous: object = None,  # noqa: ARG002
+        kept: Tensor | None = None,  # noqa: ARG002
     ) -> LevenbergMarquardtState:
         """Return the state of a run from ``network``; nothing is carried over from a previous run."""
         return LevenbergMarquardtState(self, network, problem)
@@ -57,7 +60,7 @@ class LevenbergMarquardtState:
         loss, gradient, self.gram = problem.gauss_newton(network)
         self.penalised = problem.penalty_weights(network)
         self.data_loss = loss
-        if self.solver.auto_alpha:
+        if problem.auto_alpha:
             self.evidence = evidence(
                 network, float(loss), self.gram, problem.total_weight, self.penalised, problem.alpha
             )

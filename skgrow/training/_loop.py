@@ -16,6 +16,9 @@ from skgrow.training._evidence import Evidence, evidence
 from skgrow.training._history import History
 from skgrow.training._problem import Problem
 
+#: Relative gain of the criterion that a proposal needs where it has to gain.
+_LEAST_GAIN = 1e-4
+
 
 class Schedule(Protocol):
     """Says when descent is too slow to go on."""
@@ -158,13 +161,13 @@ def fit(
     history: History,
     validation: Problem | None = None,
     criterion: str = "objective",
-    auto_alpha: bool = False,
 ) -> Trained:
     """Train, act, train, ... and return the network of the best criterion.
 
     The ``criterion`` is ``"validation"`` (minus the validation loss), ``"gcv"`` (minus generalised
-    cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of the policy that would raise the training loss is
-    undone, so that the loss never rises from a row of the history to those grown from it.
+    cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of
+    the policy that would raise the training loss is undone, so that the loss never rises from a row of the history
+    to those made from it.
 
     Returns
     -------
@@ -178,7 +181,7 @@ def fit(
         state = descend(
             start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
         )
-        return _measure(state.network, problem, validation, criterion, auto_alpha, state)
+        return _measure(state.network, problem, validation, criterion, state)
 
     def record(trained: Trained, name: str, accepted: bool, parent: int | None) -> None:
         trained.row = len(history)
@@ -212,7 +215,13 @@ def fit(
             break
         base = proposal.base
         trained = train(proposal.network, base, proposal.kept)
-        accepted = trained.loss <= base.loss and (not proposal.must_gain or trained.criterion > base.criterion)
+        if trained.loss > base.loss and problem.auto_alpha and not monitor.stopped:
+            # a larger penalty may raise the loss, the penalty of before can not
+            problem.alpha, problem.auto_alpha = base.alpha, False
+            trained = train(proposal.network, base, proposal.kept)
+            problem.auto_alpha = True
+        needed = base.criterion + _LEAST_GAIN * abs(base.criterion)
+        accepted = trained.loss <= base.loss and (not proposal.must_gain or trained.criterion > needed)
         record(trained, proposal.name, accepted, base.row)
         current = trained if accepted else base
         problem.alpha = current.alpha
@@ -227,7 +236,6 @@ def _measure(
     problem: Problem,
     validation: Problem | None,
     criterion: str,
-    auto_alpha: bool,
     state: Any,
 ) -> Trained:
     loss = float(problem.data_loss(network))
@@ -235,8 +243,8 @@ def _measure(
     if found is None and criterion in ("evidence", "gcv"):
         _, _, gram = problem.gauss_newton(network)
         mask = problem.penalty_weights(network)
-        for _ in range(5 if auto_alpha else 1):
-            found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, auto_alpha)
+        for _ in range(5 if problem.auto_alpha else 1):
+            found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, problem.auto_alpha)
             problem.alpha = found.alpha
     validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
     value = {

@@ -33,6 +33,8 @@ class Problem:
         Strength of the penalty.
     loss : SquaredError
         The loss.
+    auto_alpha : bool, default=False
+        Whether training may set ``alpha`` by the evidence.
     """
 
     X: Tensor
@@ -40,6 +42,7 @@ class Problem:
     sample_weight: Tensor | None = None
     alpha: float = 0.0
     loss: SquaredError = field(default_factory=SquaredError)
+    auto_alpha: bool = False
 
     def __post_init__(self) -> None:
         n = self.X.shape[0]
@@ -152,5 +155,6 @@ class Problem:
             batch = object.__new__(Problem)
             batch.X, batch.Y, batch.sample_weight = self.X[rows], self.Y[rows], self.sample_weight
             batch.alpha, batch.loss, batch.total_weight = self.alpha, self.loss, self.total_weight
+            batch.auto_alpha = False
             batch.g = self.g[rows] * (n / len(rows))
             yield batch

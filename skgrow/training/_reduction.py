@@ -33,9 +33,8 @@ def sum_over_samples(
     rows = max(1, min(n, budget // max(1, bytes_per_row)))
     if rows == n:
         return function(*arrays)
-    total: tuple[Tensor, ...] | None = None
-    for start in range(0, n, rows):
+    total = function(*(array[:rows] for array in arrays))
+    for start in range(rows, n, rows):
         part = function(*(array[start : start + rows] for array in arrays))
-        total = part if total is None else tuple(t.add_(p) for t, p in zip(total, part, strict=True))
-    assert total is not None
+        total = tuple(t + p for t, p in zip(total, part, strict=True))
     return total

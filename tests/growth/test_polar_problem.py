@@ -237,7 +237,7 @@ def test_score_is_the_decrease_of_the_loss_after_a_refit(activation, d, c, block
     wider, _ = widen(network, 0, block.W, block.b, block.W.new_zeros(c, len(block.b)))
     decrease = float(problem.data_loss(network) - problem.data_loss(refit_output(wider, problem)))
     assert block.score > 0
-    assert block.score == pytest.approx(decrease, rel=1e-6)
+    assert block.score == pytest.approx(decrease, rel=1e-5)  # the search regularises its Gram matrices by 1e-10
 
 
 @pytest.mark.parametrize("kind", ["silent", "duplicate"])

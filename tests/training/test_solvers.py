@@ -33,7 +33,6 @@ def make(name, rate=0.01):
     rates = {"learning_rate": rate, "batch_size": 16, "generator": generator()}
     return {
         "lm": LevenbergMarquardt,
-        "lm, alpha set": lambda: LevenbergMarquardt(auto_alpha=True),
         "lbfgs": LBFGS,
         "adam": lambda: Adam(**rates),
         "sgd": lambda: StochasticGradient(**rates),
