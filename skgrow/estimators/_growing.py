@@ -68,7 +68,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
     max_stages : int, default=100
         Largest number of growths.
 
-    n_exchanges : int, default=6
+    n_exchanges : int, default=4
         Exchange steps after the growth: the neurons of least leave-out loss are dropped and the best new ones
         added, and the result is kept if it is better.
 
@@ -247,7 +247,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         max_neurons: int = 100,
         max_extensions: int | None = None,
         max_stages: int = 100,
-        n_exchanges: int = 6,
+        n_exchanges: int = 4,
         n_iter_no_change: int = 3,
         tol: float = 1e-6,
         max_iter: int = 200,

@@ -73,7 +73,7 @@ class PolarSearch(BaseEstimator):
 
     Parameters
     ----------
-    n_directions : int, default=64
+    n_directions : int, default=32
         Directions tried per search.
     n_thresholds : int, default=16
         Neurons tried per direction.
@@ -90,7 +90,7 @@ class PolarSearch(BaseEstimator):
 
     def __init__(
         self,
-        n_directions: int = 64,
+        n_directions: int = 32,
         n_thresholds: int = 16,
         normalization: str = "feature",
         max_samples: int | None = 4000,
