@@ -48,8 +48,8 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the
         first that is affordable for the size of data and network.
 
-    schedule : {"plateau", "every"} or schedule, default="plateau"
-        When to grow: a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
+    schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
+        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
         :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
 
     search : {"polar"} or :class:`~skgrow.growth.PolarSearch`, default="polar"
@@ -211,7 +211,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "criterion": [StrOptions({"gcv", "evidence"})],
         "solver": [StrOptions({"auto", "lm", "lbfgs", "adam", "sgd"})],
-        "schedule": [StrOptions({"plateau", "every"}), HasMethods(["due", "finished"])],
+        "schedule": [StrOptions({"plateau", "every", "at_epochs", "target_loss"}), HasMethods(["due", "finished"])],
         "search": [StrOptions({"polar"}), HasMethods(["search"])],
         "block_size": [Interval(Integral, 1, None, closed="left")],
         "max_neurons": [Interval(Integral, 0, None, closed="left")],

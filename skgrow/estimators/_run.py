@@ -186,7 +186,7 @@ class Run:
     def _schedule(self) -> Any:
 
         schedule = self.estimator.schedule
-        return {"plateau": growth.Plateau, "every": growth.Every}[schedule]() if isinstance(schedule, str) else schedule
+        return growth.SCHEDULES[schedule]() if isinstance(schedule, str) else schedule
 
     def _policy(
         self, problem: Any, solver: Any, schedule: Any, max_neurons: int, monitor: Any, generator: torch.Generator

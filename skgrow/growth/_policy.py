@@ -37,7 +37,7 @@ class GrowthPolicy:
     search : PolarSearch
         Finds the blocks.
     schedule : object
-        With ``finished(loss)``.
+        With ``finished(loss, n_growths)``.
     block_size : int
         Neurons per block.
     max_neurons : int
@@ -101,7 +101,7 @@ class GrowthPolicy:
         last |= self.indicators(current.network, current.loss, block)
         room = self.max_neurons - current.network.layer_sizes[-2]
         ended = (
-            self.schedule.finished(current.loss)
+            self.schedule.finished(current.loss, self.stages)
             or self.stale >= self.patience
             or not last["accepted"]
             or room <= 0

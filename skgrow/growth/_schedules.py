@@ -35,8 +35,8 @@ class Plateau(BaseEstimator):
         best = min(values[: -self.patience])
         return min(values[-self.patience :]) >= best - self.tol * abs(best)
 
-    def finished(self, loss: float) -> bool:  # noqa: ARG002
-        """Whether growth is to end at this training loss."""
+    def finished(self, loss: float, n_growths: int) -> bool:  # noqa: ARG002
+        """Whether growth is to end at this training loss, after so many growths."""
         return False
 
 
@@ -56,30 +56,33 @@ class Every(BaseEstimator):
         """Whether to grow, given the objectives since the last growth (the first is the start's)."""
         return len(values) > self.epochs
 
-    def finished(self, loss: float) -> bool:  # noqa: ARG002
-        """Whether growth is to end at this training loss."""
+    def finished(self, loss: float, n_growths: int) -> bool:  # noqa: ARG002
+        """Whether growth is to end at this training loss, after so many growths."""
         return False
 
 
 class AtEpochs(BaseEstimator):
-    """Grow at given epochs, counted from the start of ``fit``; after the last one train until ``max_iter``.
+    """Grow at given epochs, counted from the start of ``fit``; after the last growth train until ``max_iter``.
+
+    Where the solver has converged before, the network grows at once.
 
     Parameters
     ----------
     epochs : sequence of int, default=(20, 40, 60)
-        Increasing epochs.
+        Increasing epochs; there are as many growths.
     """
 
     def __init__(self, epochs: Sequence[int] = (20, 40, 60)) -> None:
         self.epochs = epochs
 
-    def due(self, values: list[float], epoch: int) -> bool:  # noqa: ARG002
-        """Whether to grow at this epoch."""
-        return epoch in set(self.epochs)
+    def due(self, values: list[float], epoch: int) -> bool:
+        """Whether one of the epochs has been passed since the last growth."""
+        start = epoch - (len(values) - 1)
+        return any(start < at <= epoch for at in self.epochs)
 
-    def finished(self, loss: float) -> bool:  # noqa: ARG002
-        """Whether growth is to end at this training loss."""
-        return False
+    def finished(self, loss: float, n_growths: int) -> bool:  # noqa: ARG002
+        """Whether all growths have been."""
+        return n_growths >= len(self.epochs)
 
 
 class TargetLoss(Plateau):
@@ -100,6 +103,10 @@ class TargetLoss(Plateau):
         super().__init__(tol=tol, patience=patience)
         self.target = target
 
-    def finished(self, loss: float) -> bool:
+    def finished(self, loss: float, n_growths: int) -> bool:  # noqa: ARG002
         """Whether the target is reached."""
         return loss <= self.target
+
+
+#: Short names, as estimators take them.
+SCHEDULES = {"plateau": Plateau, "every": Every, "at_epochs": AtEpochs, "target_loss": TargetLoss}

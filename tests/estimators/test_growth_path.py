@@ -475,3 +475,16 @@ def test_the_torch_module_of_a_fit_is_the_same_function():
     with torch.no_grad():
         np.testing.assert_allclose(module(torch.as_tensor(X)), est.predict(X), rtol=1e-12, atol=1e-12)
     assert from_torch(module).layer_sizes == est.architecture_
+
+
+@pytest.mark.parametrize("schedule", ["plateau", "every", "at_epochs", "target_loss"])
+def test_every_short_name_is_the_component_with_its_defaults(schedule):
+    from skgrow.growth import SCHEDULES
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(60, 2))
+    y = np.sin(X[:, 0]) + 0.1 * rng.normal(size=60)
+    options = {"activation": "tanh", "random_state": 0, "max_neurons": 12}
+    named = GrowingRegressor(schedule=schedule, **options).fit(X, y)
+    given = GrowingRegressor(schedule=SCHEDULES[schedule](), **options).fit(X, y)
+    np.testing.assert_array_equal(named.predict(X), given.predict(X))

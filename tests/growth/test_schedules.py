@@ -48,11 +48,15 @@ def test_every_counts_from_the_last_growth():
 
 
 def test_at_epochs_counts_from_the_start():
-    assert [k for k in range(50) if AtEpochs(epochs=(7, 20)).due(FALLING, k)] == [7, 20]
+    one_step = [1.0, 0.9]
+    assert [k for k in range(50) if AtEpochs(epochs=(7, 20)).due(one_step, k)] == [7, 20]
+    assert AtEpochs(epochs=(7, 20)).due([1.0] * 6, 10)  # passed since the last growth, at epoch 5
+    assert not AtEpochs(epochs=(7, 20)).due([1.0] * 3, 10)
 
 
 def test_target_loss_finishes_at_its_target_and_is_due_on_plateaus():
     schedule = TargetLoss(target=0.1, patience=2)
-    assert [schedule.finished(loss) for loss in (0.2, 0.1, 0.05)] == [False, True, True]
+    assert [schedule.finished(loss, 0) for loss in (0.2, 0.1, 0.05)] == [False, True, True]
     assert schedule.due([1.0, 0.5, 0.5, 0.5], 3)
-    assert not any(other.finished(0.0) for other in (Plateau(), Every(), AtEpochs()))
+    assert not any(other.finished(0.0, 2) for other in (Plateau(), Every(), AtEpochs()))
+    assert AtEpochs((5, 9)).finished(1.0, 2)
