@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,7 @@ class FittedNetwork(BaseEstimator):
 
         weights = [torch.as_tensor(W.T.copy(), device=device, dtype=dtype) for W in self.coefs_]
         biases = [torch.as_tensor(b.copy(), device=device, dtype=dtype) for b in self.intercepts_]
-        return MLP.from_arrays(weights, biases, Activation(self.activation_, self.negative_slope))
+        return MLP.from_arrays(weights, biases, Activation(self.activation_, self._negative_slope))
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the fitted network as ``torch.nn.Sequential``, on raw inputs and targets.
@@ -61,14 +62,13 @@ class FittedNetwork(BaseEstimator):
 
         check_is_fitted(self)
         X = validate_X(self, X, reset=False)
-        work = 2.0 * len(X) * sum(W.size for W in self.coefs_)
-        if is_tensor(X):
-            device = X.device
-        else:
-            device = resolve_device(self.device, work) if self.device != "auto" else torch.device("cpu")
-        tensor = torch.as_tensor(writable(X), device=device)
+        device = X.device if is_tensor(X) else torch.device("cpu")
+        if not is_tensor(X) and self.device != "auto":
+            with suppress(ValueError):  # fitted on a machine with another device: the CPU will do
+                device = resolve_device(self.device, 0.0)
         if device.type == "mps":
-            tensor = tensor.to(torch.float32)
+            X = X.to(torch.float32) if is_tensor(X) else X.astype(np.float32)
+        tensor = torch.as_tensor(writable(X), device=device)
         return tensor, self._network(device, tensor.dtype)
 
 

@@ -83,6 +83,7 @@ def _validate_tensor(estimator: Any, X: Tensor, *, reset: bool) -> Tensor:
         raise ValueError("Input X contains NaN or infinity.")
     if reset:
         estimator.n_features_in_ = X.shape[1]
+        estimator.__dict__.pop("feature_names_in_", None)
     elif X.shape[1] != estimator.n_features_in_:
         raise ValueError(
             f"X has {X.shape[1]} features, but {type(estimator).__name__} is expecting "
@@ -99,6 +100,7 @@ def validate_y(y: Any, n: int) -> Any:
         y = y.detach()
         if y.ndim not in (1, 2) or not bool(torch.isfinite(y).all()):
             raise ValueError("y must be a finite tensor of shape (n_samples,) or (n_samples, n_outputs).")
+        y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
     else:
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None.")
@@ -131,7 +133,7 @@ def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weigh
         raise ValueError(f"Negative values in data passed to `{name}`")
     if not np.any(w > 0):
         raise ValueError(f"`{name}` must have at least one positive value; got only zeros.")
-    if w.sum() <= 1:  # a probability distribution over the rows, not counts of observations
+    if not np.all(w == np.rint(w)):  # relative weights, not counts of observations
         w = w * (np.count_nonzero(w) / w.sum())
     return w
 
@@ -157,10 +159,11 @@ class Samples:
         X_ = torch.as_tensor(writable(X), dtype=dtype, device=device)
         Y_ = torch.as_tensor(writable(y), dtype=dtype, device=device)
         w = None if weight is None else torch.as_tensor(writable(weight), dtype=dtype, device=device)
-        return cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w)
+        samples = cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w)
+        return samples if w is None or bool((w > 0).all()) else samples._rows(w > 0)
 
     def merged(self) -> Samples:
-        """Return the same weighted point set in a canonical form: no zero weights, equal rows merged, sorted.
+        """Return the same weighted point set in a canonical form: equal rows merged, sorted.
 
         Then a weight is to the last bit the same as a repetition, and the order of rows is of no consequence.
         """
@@ -170,7 +173,6 @@ class Samples:
             return self
         rows = torch.cat([self.X, self.Y], 1)
         weight = self.weight if self.weight is not None else rows.new_ones(len(rows))
-        rows, weight = rows[weight > 0], weight[weight > 0]
         rows, place = torch.unique(rows, dim=0, return_inverse=True)
         merged = weight.new_zeros(len(rows)).index_add_(0, place, weight)
         d = self.X.shape[1]

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skgrow.estimators import _callbacks
 from skgrow.estimators._base import FittedNetwork, as_given
-from skgrow.estimators._data import validate_sample_weight, validate_X, validate_y
+from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X, validate_y
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of
         :class:`~sklearn.neural_network.MLPRegressor`. ``"auto"`` sets it by the evidence (MacKay 1992; Foresee
-        and Hagan 1997).
+        and Hagan 1997), twice as large since one network stands in for the average over the posterior.
 
     criterion : {"gcv", "evidence"}, default="gcv"
         What says, without validation data, when growing ends and which stage and activation is returned: the error
@@ -317,8 +318,8 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Not negative. A weight counts observations: weight 2 is the same as repeating the row. Weights of sum
-            at most 1 are taken as probabilities and scaled to the number of rows of positive weight.
+            Not negative. Whole numbers count observations: weight 2 is the same as repeating the row. Other weights
+            are relative, and are scaled to the number of rows of positive weight.
         X_val : {array-like, sparse matrix, tensor} of shape (n_val, n_features), optional
             Validation inputs; then the validation loss decides when growing ends.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
@@ -345,6 +346,10 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         if previous is not None and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
             raise ValueError(f"warm_start=True needs targets of {self.n_outputs_} outputs as before; got {y.shape}.")
         given = self._validate_validation(X_val, y_val, sample_weight_val, y)
+        if previous is not None and self.activation not in ("auto", self.activation_):
+            raise ValueError(
+                f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}."
+            )
         run = Run(self, X, y, weight, given, previous)
         run.train()
         return self
@@ -394,8 +399,29 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         n_outputs = 1 if y.ndim == 1 else y.shape[1]
         if n_outputs != self.n_outputs_:
             raise ValueError(f"y must have {self.n_outputs_} outputs as in the first call; got {n_outputs}.")
-        Run(self, X, y, validate_sample_weight(sample_weight, len(X)), None, self._network()).update()
+        run = Run(self, X, y, validate_sample_weight(sample_weight, len(X)), None, self._network(), keep_units=True)
+        run.update()
         return self
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R^2 of the predictions.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            At most 1; with several outputs their mean.
+        """
+        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, self.predict(X), sample_weight)]
+        return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
 
     # prediction --------------------------------------------------------------------------------------------
 
@@ -434,7 +460,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         from skgrow.training import sum_over_samples
 
         if self._covariance_root is None:
-            raise ValueError("return_std=True needs the evidence, which was too dear for this many parameters.")
+            raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
         dtype = torch.float32 if X.device.type == "mps" else torch.float64
         scaling = [torch.as_tensor(a, device=X.device, dtype=dtype) for a in self._scaling]
         x_mean, x_scale, y_mean, y_scale = scaling

@@ -43,6 +43,7 @@ class Run:
         weight: Any,
         validation: tuple[Any, Any, Any] | None,
         previous: MLP | None,
+        keep_units: bool = False,
     ) -> None:
         self.estimator, self.previous, self.y_ndim = estimator, previous, y.ndim
         self.callback_data = {"X": X, "y": y}
@@ -61,7 +62,7 @@ class Run:
             generator = torch.Generator().manual_seed(self.seed)
             samples, held_out = samples.split(estimator.validation_fraction, generator)
         samples = samples.merged()
-        if previous is not None and not estimator.warm_start:  # partial_fit keeps the units of the first batch
+        if keep_units:
             self.scaling = Scaling(
                 *(torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling)
             )
@@ -166,8 +167,11 @@ class Run:
             criterion=criterion,
         )
         if "indicator" not in history[best.row]:
-            block = policy.best_block(best.network)
-            history[best.row] |= policy.indicators(best.network, best.loss, block)
+            try:
+                block = policy.best_block(best.network)
+                history[best.row] |= policy.indicators(best.network, best.loss, block)
+            except (KeyboardInterrupt, torch.linalg.LinAlgError):
+                history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
         return best, problem, history, monitor
 
     def _make_solver(self, generator: torch.Generator) -> Any:
@@ -196,7 +200,7 @@ class Run:
         rough = growth.Plateau(tol=5e-2, patience=2)
 
         def descend(network: MLP, on: training.Problem) -> MLP:
-            return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor).network
+            return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
 
         return growth.GrowthPolicy(
             problem=problem,
@@ -217,8 +221,9 @@ class Run:
     def update(self) -> None:
         """Train the fitted network on a further batch, and grow it on a plateau (``partial_fit``)."""
         estimator = self.estimator
-        generator = torch.Generator().manual_seed(self.seed)
-        problem = training.Problem(self.samples.X, self.samples.Y, self.samples.weight, alpha=estimator.alpha_)
+        generator = torch.Generator().manual_seed(self.seed + estimator.n_iter_)
+        problem = training.Problem(self.samples.X, self.samples.Y, self.samples.weight)
+        problem.alpha = estimator.alpha_ * problem.total_weight / estimator._total_weight
         rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
         adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
         state = adam.start(self._fitted(), problem)
@@ -263,6 +268,8 @@ class Run:
         estimator, network = self.estimator, trained.network
         estimator._store_network(self._raw(network), self.x_dtype)
         estimator.activation_ = name
+        estimator._negative_slope = estimator.negative_slope
+        estimator._total_weight = problem.total_weight
         estimator._y_ndim = self.y_ndim
         s = self.scaling
         estimator._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
@@ -282,6 +289,8 @@ class Run:
             and training.gauss_newton_work(problem.n_samples, network.layer_sizes[-1], p) < 4e11
         ):
             _, _, gram = problem.gauss_newton(network)
+        if gram is not None and not bool(torch.isfinite(gram).all()):
+            gram = None
         if gram is not None:
             mask = problem.penalty_weights(network)
             found = training.evidence(network, trained.loss, gram, n, mask, max(trained.alpha, 1e-12), False)
@@ -296,11 +305,11 @@ class Run:
         estimator.log_evidence_ = math.nan
         if found is not None and trained.alpha > 0:
             estimator.log_evidence_ = found.log_evidence - n * float(np.log(y_scale).sum())
-        if covariance is None:
+        if covariance is None and math.isfinite(trained.loss):
             gram = growth.output_gauss_newton(network, problem)
             mask = problem.penalty_weights(network)[-len(gram) :]
             covariance = _covariance_root(gram, mask, trained.alpha, noise, n)
-        estimator._covariance_root = covariance.to("cpu").numpy()
+        estimator._covariance_root = None if covariance is None else covariance.to("cpu").numpy()
 
     def _validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
         if self.held_out is None:
@@ -314,13 +323,22 @@ class Run:
     def _reconstruction(self, network: MLP | None = None) -> dict[str, Any]:
         """Return the attributes that a callback's copy of the estimator needs to predict."""
         if network is None:
-            names = ("coefs_", "intercepts_", "activation_", "n_outputs_", "architecture_", "_y_ndim")
+            names = (
+                "coefs_",
+                "intercepts_",
+                "activation_",
+                "_negative_slope",
+                "n_outputs_",
+                "architecture_",
+                "_y_ndim",
+            )
             return {name: getattr(self.estimator, name) for name in names}
         raw = self._raw(network)
         return {
             "coefs_": [W.T.to("cpu").numpy().astype(self.x_dtype, order="C") for W in raw.weights],
             "intercepts_": [b.to("cpu").numpy().astype(self.x_dtype) for b in raw.biases],
             "activation_": network.activation.name,
+            "_negative_slope": network.activation.slope,
             "n_outputs_": network.layer_sizes[-1],
             "architecture_": network.layer_sizes,
             "_y_ndim": self.y_ndim,

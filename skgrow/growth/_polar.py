@@ -137,6 +137,11 @@ class PolarSearch(BaseEstimator):
             On the CPU; makes the search repeatable.
         """
         given = X
+        if self.normalization not in ("feature", "parameter"):
+            raise ValueError(f"normalization must be 'feature' or 'parameter'; got {self.normalization!r}.")
+        for name in ("n_directions", "n_thresholds"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}.")
         X, E, g, basis = self._subsample(X, E, g, basis, generator)
         X, E, g = _double(X), _double(E), _double(g)
         basis = None if basis is None else _double(basis)
@@ -154,7 +159,8 @@ class PolarSearch(BaseEstimator):
         favour = self._favour(X, g, activation, V)
         score, chosen = self._score(X, root, target, activation, V, Q, favour, block_size)
         if block_size == 1:
-            pool = torch.cat([chosen, V[:, 0]])[: max(8, len(chosen))]
+            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q))
+            pool = torch.cat([chosen, starts[:8]])
             chosen = self._polish(X, E, g, activation, pool, Q)[:1]
             score = float(polar_value(X, E, g, activation, chosen, "feature", Q)[0]) ** 2
         return _block(chosen.to(given), 0.5 * score) if score > 0 else None

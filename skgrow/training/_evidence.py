@@ -15,7 +15,7 @@ are
     \gamma = p - \tfrac{\alpha}{n} \operatorname{tr}\big(P (G + \tfrac{\alpha}{n} P)^{-1}\big),\qquad
     a = \gamma / |\theta_p|^2, \qquad \sigma^2 = n S / (n c - \gamma - c).
 
-The c output biases have a flat prior.
+The c output biases have a flat prior. Training takes ``PLUG_IN_FACTOR`` times this penalty.
 
 Beside the evidence stands generalised cross-validation (Craven and Wahba 1979),
 
@@ -39,6 +39,12 @@ from skgrow.networks import MLP
 
 #: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
 GCV_INFLATION = 1.4
+
+
+#: How many times the evidence's penalty training uses. The hyperparameters of the evidence are meant for predictions
+#: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode needs
+#: a larger penalty to predict as well. Twice was found better than once on four data sets of five.
+PLUG_IN_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +106,8 @@ def evidence(
     n_observed = n * c
     p_penalised = float(penalised.sum())
     ratio = alpha / n
+    if not math.isfinite(data_loss) or not bool(torch.isfinite(gram).all()):
+        return Evidence(alpha, math.nan, math.nan, math.nan, math.inf)
     factor = damped_cholesky(gram, ratio * penalised)
     inverse_diagonal = torch.cholesky_inverse(factor).diagonal()
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
@@ -126,6 +134,11 @@ def evidence(
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
         next_alpha = min(gamma * noise / theta_squared, 1e3 * n * float(gram.diagonal().max()))
     return Evidence(next_alpha, noise, gamma + c, log_evidence, gcv)
+
+
+def next_penalty(found: Evidence, alpha: float) -> float:
+    """Return the penalty to train with next; where nothing is penalised yet, the one of before."""
+    return alpha if found.alpha == alpha else PLUG_IN_FACTOR * found.alpha
 
 
 def _log_symmetries(network: MLP, determined: Tensor) -> float:

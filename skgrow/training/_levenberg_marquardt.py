@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP
-from skgrow.training._evidence import Evidence, evidence
+from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._problem import Problem
 
 
@@ -60,11 +60,12 @@ class LevenbergMarquardtState:
         loss, gradient, self.gram = problem.gauss_newton(network)
         self.penalised = problem.penalty_weights(network)
         self.data_loss = loss
+        self.alpha = problem.alpha  # that the network was found with
         if problem.auto_alpha:
             self.evidence = evidence(
                 network, float(loss), self.gram, problem.total_weight, self.penalised, problem.alpha
             )
-            problem.alpha = self.evidence.alpha
+            problem.alpha = next_penalty(self.evidence, problem.alpha)
         ratio = problem.alpha / problem.total_weight
         self.objective = loss + problem.penalty(network)
         self.gradient = gradient + ratio * self.penalised * network.theta

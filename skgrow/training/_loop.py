@@ -8,16 +8,17 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skgrow.networks import MLP
-from skgrow.training._evidence import Evidence, evidence
+from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._history import History
 from skgrow.training._problem import Problem
 
-#: Relative gain of the criterion that a proposal needs where it has to gain.
-_LEAST_GAIN = 1e-4
+#: Relative gain of the criterion that counts as one: less is no reason to exchange neurons or to keep more of them.
+_LEAST_GAIN = 1e-3
 
 
 class Schedule(Protocol):
@@ -33,7 +34,7 @@ class Monitor:
     def __init__(self) -> None:
         self.epoch = 0
         self.loss_curve: list[float] = []
-        self.stopped = False
+        self.stopped: bool = False
 
     def iteration(self, value: float) -> None:
         """Take note of one solver iteration (an epoch of a mini-batch solver)."""
@@ -42,6 +43,27 @@ class Monitor:
 
     def stage(self, row: dict[str, Any], network: MLP) -> None:
         """Take note of one stage."""
+
+    def aside(self) -> Monitor:
+        """Return a monitor for descents within an action: they are no epochs, but can stop training."""
+        return _Aside(self)
+
+
+class _Aside(Monitor):
+    """Counts for itself and shares the stop flag of another monitor."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        super().__init__()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether training is to stop."""
+        return self._monitor.stopped
+
+    @stopped.setter
+    def stopped(self, value: bool) -> None:
+        self._monitor.stopped = self._monitor.stopped or value
 
 
 @dataclass
@@ -110,6 +132,8 @@ def descend(
         or a KeyboardInterrupt, ``monitor.stopped`` is set.
     """
     first = float(problem.objective(network))
+    if not math.isfinite(first):
+        _warn_not_finite(monitor)
     state = solver.start(network, problem, previous, kept)
     best, best_value, values = network, first if state.monotone else math.inf, [first]
     try:
@@ -205,30 +229,37 @@ def fit(
 
     best = current = train(network, None, None)
     record(current, "start", True, None)
-    while not monitor.stopped:
-        try:
+    try:
+        while not monitor.stopped:
             proposal = policy.act(current, best, history)
-        except KeyboardInterrupt:
-            _warn_interrupted(monitor)
-            break
-        if proposal is None:
-            break
-        base = proposal.base
-        trained = train(proposal.network, base, proposal.kept)
-        if trained.loss > base.loss and problem.auto_alpha and not monitor.stopped:
-            # a larger penalty may raise the loss, the penalty of before can not
-            problem.alpha, problem.auto_alpha = base.alpha, False
+            if proposal is None or monitor.stopped:
+                break
+            base = proposal.base
             trained = train(proposal.network, base, proposal.kept)
-            problem.auto_alpha = True
-        needed = base.criterion + _LEAST_GAIN * abs(base.criterion)
-        accepted = trained.loss <= base.loss and (not proposal.must_gain or trained.criterion > needed)
-        record(trained, proposal.name, accepted, base.row)
-        current = trained if accepted else base
-        problem.alpha = current.alpha
-        if current.criterion > best.criterion:
-            best = current
+            if trained.loss > base.loss and problem.auto_alpha and not monitor.stopped:
+                # a larger penalty may raise the loss, the penalty of before can not
+                problem.alpha, problem.auto_alpha = base.alpha, False
+                trained = train(proposal.network, base, proposal.kept)
+                problem.auto_alpha = True
+            accepted = trained.loss <= base.loss and (not proposal.must_gain or _gains(trained, base))
+            record(trained, proposal.name, accepted, base.row)
+            current = trained if accepted else base
+            problem.alpha = current.alpha
+            if _gains(current, best):
+                best = current
+    except KeyboardInterrupt:
+        _warn_interrupted(monitor)
+    except torch.linalg.LinAlgError:
+        _warn_not_finite(monitor)
     problem.alpha = best.alpha
     return best
+
+
+def _gains(trained: Trained, other: Trained) -> bool:
+    """Whether the criterion is better by more than a trifle."""
+    if not math.isfinite(other.criterion):
+        return trained.criterion > other.criterion
+    return trained.criterion > other.criterion + _LEAST_GAIN * abs(other.criterion)
 
 
 def _measure(
@@ -245,7 +276,7 @@ def _measure(
         mask = problem.penalty_weights(network)
         for _ in range(5 if problem.auto_alpha else 1):
             found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, problem.auto_alpha)
-            problem.alpha = found.alpha
+            problem.alpha = next_penalty(found, problem.alpha)
     validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
     value = {
         "validation": lambda: -validation_loss,
@@ -253,4 +284,5 @@ def _measure(
         "evidence": lambda: found.log_evidence if found else -math.inf,
         "objective": lambda: -float(problem.objective(network)),
     }[criterion]()
-    return Trained(network, problem.alpha, loss, value, found, validation_loss, state)
+    alpha = getattr(state, "alpha", problem.alpha)
+    return Trained(network, alpha, loss, value, found, validation_loss, state)

@@ -235,16 +235,16 @@ def test_noise_is_not_fitted(criterion):
     assert est.effective_parameters_ < 15
 
 
-def test_more_structure_needs_more_neurons():
+def test_more_structure_needs_more_effective_parameters():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(300, 1))
-    widths = [
+    effective = [
         GrowingRegressor(activation="tanh", random_state=0)
         .fit(X, np.sin(k * X[:, 0]) + 0.02 * rng.normal(size=300))
-        .architecture_[1]
+        .effective_parameters_
         for k in (1, 10)
     ]
-    assert widths[0] < widths[1]
+    assert effective[0] < effective[1]
 
 
 def test_noise_variance_is_found():

@@ -73,7 +73,7 @@ def test_effective_parameters_are_the_sum_of_shares_of_eigenvalues(c, alpha):
 def test_the_fixed_point_maximises_the_marginal_likelihood(c):
     X, Y = linear_data(c)
     d = X.shape[1]
-    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=1e-2, auto_alpha=True)
+    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=1e-2)
     network = MLP((d, c), torch.ones((d + 1) * c, dtype=torch.float64), Activation("identity"))
     solver = LevenbergMarquardt()
     for _ in range(60):  # alternately the weights and the penalty
