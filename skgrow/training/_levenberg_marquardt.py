@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -52,6 +54,7 @@ class LevenbergMarquardtState:
         self.converged = False
         self.growth = 2.0
         self._linearise()
+        self.value = float(self.objective)
         largest = float(self.gram.diagonal().max()) if network.n_parameters else 1.0
         self.damping = 1e-3 * largest if largest > 0 else 1.0
 
@@ -89,12 +92,14 @@ class LevenbergMarquardtState:
                 predicted = 0.5 * (self.damping * (step @ step) - gradient @ step)
                 gain = float(self.objective - value)
                 if gain > 0:
+                    # chained, so that values compare although the penalty moves
+                    self.value *= float(value) / float(self.objective)
                     self._accept(trial, gain / max(float(predicted), 1e-300))
-                    return float(value)
+                    return self.value
             self.damping *= self.growth
             self.growth *= 2
         self.converged = True
-        return float(self.objective)
+        return self.value if math.isfinite(float(self.objective)) else math.nan
 
     def _accept(self, trial: MLP, ratio: float) -> None:
         self.damping *= max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
