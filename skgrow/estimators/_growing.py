@@ -38,7 +38,8 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of
         :class:`~sklearn.neural_network.MLPRegressor`. ``"auto"`` sets it by the evidence (MacKay 1992; Foresee
-        and Hagan 1997), twice as large since one network stands in for the average over the posterior.
+        and Hagan 1997), twice as large since one network stands in for the average over the posterior. With
+        validation data and solvers other than Levenberg-Marquardt it is 0.01.
 
     criterion : {"gcv", "evidence"}, default="gcv"
         What says, without validation data, when growing ends and which stage and activation is returned: the error
@@ -80,7 +81,8 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         Growing also ends when the best new block promises a smaller relative decrease of the loss.
 
     max_iter : int, default=200
-        Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most.
+        Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
+        networks within a growth are not counted.
 
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
