@@ -13,7 +13,7 @@ from skgrow.training._levenberg_marquardt import LevenbergMarquardt
 from skgrow.training._problem import Problem
 
 #: Floating-point operations of one Gauss-Newton matrix up to which Levenberg-Marquardt is taken.
-GAUSS_NEWTON_WORK = 8e9
+GAUSS_NEWTON_WORK = 2.5e9
 
 #: Samples up to which full-batch L-BFGS is taken.
 FULL_BATCH_SAMPLES = 20_000
