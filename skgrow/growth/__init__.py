@@ -1,10 +1,11 @@
 """Where, what and when to add: the polar search, schedules, and the growth policy."""
 
 from skgrow.growth._exact import exact_neuron
-from skgrow.growth._polar import Block, PolarSearch, polar_value
+from skgrow.growth._polar import polar_value
 from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._refit import leave_out_losses, output_gauss_newton, refit_output
 from skgrow.growth._schedules import SCHEDULES, AtEpochs, Every, Plateau, TargetLoss
+from skgrow.growth._search import Block, PolarSearch
 
 __all__ = [
     "SCHEDULES",

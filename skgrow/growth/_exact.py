@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow.growth._polar import polar_value
 from skgrow.networks import Activation
 
 
@@ -56,8 +57,6 @@ def exact_neuron(
         candidates = _candidates_2d(X, E, g, activation.negative_slope, normalization)
     else:
         raise ValueError(f"The exact search needs data of 1 or 2 features; got {X.shape[1]}.")
-    from skgrow.growth._polar import polar_value
-
     finite = candidates[torch.isfinite(candidates).all(1)]
     size = torch.linalg.vector_norm(finite, dim=1, keepdim=True)
     finite = (finite / size)[(size > 0)[:, 0]]

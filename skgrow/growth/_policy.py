@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgrow.growth._polar import Block, PolarSearch
 from skgrow.growth._refit import leave_out_losses, refit_output
+from skgrow.growth._search import Block, PolarSearch
 from skgrow.networks import MLP, direct_sum, prune, widen
 from skgrow.training import Action, History, Problem, Trained
 

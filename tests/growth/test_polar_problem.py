@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skgrow.growth import PolarSearch, exact_neuron, polar_value, refit_output
-from skgrow.growth._polar import ascend, draw_rows
+from skgrow.growth._polar import ascend
+from skgrow.growth._search import draw_rows
 from skgrow.networks import MLP, Activation, widen
 from skgrow.training import Problem
 

@@ -1,0 +1,425 @@
+"""The polar search: a component that finds the best new neurons, batched over directions and thresholds."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+from skgrow.growth._exact import exact_neuron
+from skgrow.growth._polar import ascend, orthonormal, polar_value, refit_decrease
+from skgrow.networks import Activation
+from skgrow.training import CHUNK_BYTES
+
+#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection. The roughness
+#: (integral of the squared second derivative) of a sigmoid grows with the cube of its slope, and one steeper than 1 has
+#: to promise that many times the decrease: training makes a neuron steeper where the data ask for it, but a steep one
+#: that fits a few samples stays.
+_SLOPES = (0.25, 0.5, 1.0, 2.0, 4.0)
+
+#: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
+_MAX_SUBSETS = 2000
+
+#: Points up to which the arrangement of a 2-D data set is searched exactly.
+_EXACT_2D = 64
+
+
+@dataclass(frozen=True)
+class Block:
+    """New neurons of one layer.
+
+    Attributes
+    ----------
+    W : Tensor of shape (m, d)
+        Incoming weights.
+    b : Tensor of shape (m,)
+        Biases.
+    score : float
+        Predicted decrease of the loss, half the squared error, when the block is added and the output refitted.
+    """
+
+    W: Tensor
+    b: Tensor
+    score: float
+
+
+class PolarSearch(BaseEstimator):
+    """Search for the best new neurons, batched over directions and thresholds.
+
+    Directions come from differences of samples, from live neurons, from least squares, from the sign iteration of
+    Feischl et al. (Algorithm 15), and from a normal distribution; thresholds are quantiles of the projected data.
+    Every candidate is scored by the exact decrease of the squared error when it is added and the output refitted.
+
+    A block of m neurons is either taken neuron by neuron, each the best one given those before, or (for (leaky)
+    ReLU) as the best m parallel neurons along one direction, of which three can form a hat; the one of larger decrease
+    wins. A single neuron then ascends on the objective. For (leaky) ReLU that is exact on one-dimensional data and on
+    two-dimensional data of few samples, as long as only the constant is refitted with it; elsewhere the value is
+    a lower bound of the maximum.
+
+    Parameters
+    ----------
+    n_directions : int, default=32
+        Directions tried per search.
+    n_thresholds : int, default=16
+        Neurons tried per direction.
+    normalization : {"feature", "parameter"}, default="feature"
+        The denominator of the polar problem: what is left of the feature on the data after a refit, or
+        :math:`|(w, b)|`, which gives the optimality certificate of path-norm penalised networks.
+    max_samples : int or None, default=4000
+        The search sees at most so many samples, drawn by weight: a ranking needs no more.
+
+    References
+    ----------
+    Feischl, Rieder and Zehetgruber, "Towards optimal hierarchical training of neural networks", eq. (4), section 3.3.
+    """
+
+    def __init__(
+        self,
+        n_directions: int = 32,
+        n_thresholds: int = 16,
+        normalization: str = "feature",
+        max_samples: int | None = 4000,
+    ) -> None:
+        self.n_directions = n_directions
+        self.n_thresholds = n_thresholds
+        self.normalization = normalization
+        self.max_samples = max_samples
+
+    def search(
+        self,
+        X: Tensor,
+        E: Tensor,
+        g: Tensor,
+        activation: Activation,
+        *,
+        block_size: int,
+        basis: Tensor | None = None,
+        live: Tensor | None = None,
+        support: float = 0.0,
+        generator: torch.Generator,
+    ) -> Block | None:
+        """Return the best block found, or None where nothing lowers the loss.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, d)
+            Layer inputs.
+        E : Tensor of shape (n, c)
+            Negative functional gradient.
+        g : Tensor of shape (n,)
+            Sample weights of sum 1.
+        activation : Activation
+            Of the new neurons.
+        block_size : int
+            Neurons per block.
+        basis : Tensor of shape (n, k), optional
+            Features that are refitted together with the block; default: the constant.
+        live : Tensor of shape (w, d), optional
+            Weights of neurons that exist.
+        support : float, default=0
+            Share of the sample weight that must lie on either side of a kink.
+        generator : torch.Generator
+            On the CPU; makes the search repeatable.
+        """
+        given = X
+        if self.normalization not in ("feature", "parameter"):
+            raise ValueError(f"normalization must be 'feature' or 'parameter'; got {self.normalization!r}.")
+        for name in ("n_directions", "n_thresholds"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}.")
+        X, E, g, basis = self._subsample(X, E, g, basis, generator)
+        X, E, g = _double(X), _double(E), _double(g)
+        basis = None if basis is None else _double(basis)
+        live = None if live is None else _double(live)
+        root = g.sqrt()[:, None]
+        target = E * root
+        U = self._directions(X, E, g, live, generator)
+        slopes, biases = self._grid(X, U, g, activation, support)
+        V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
+        if self.normalization == "parameter":
+            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "parameter"))
+            best = self._polish(X, E, g, activation, starts[: max(8, block_size)], None)[:block_size]
+            return _block(best.to(given), refit_decrease(X, E, g, activation, best))
+        Q = orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
+        favour = self._favour(X, g, activation, V)
+        score, chosen = self._score(X, root, target, activation, V, Q, favour, block_size)
+        if block_size == 1:
+            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q))
+            pool = torch.cat([chosen, starts[:8]])
+            chosen = self._polish(X, E, g, activation, pool, Q)[:1]
+            score = float(polar_value(X, E, g, activation, chosen, "feature", Q)[0]) ** 2
+        return _block(chosen.to(given), 0.5 * score) if score > 0 else None
+
+    # candidates ------------------------------------------------------------------------------------------------
+
+    def _subsample(
+        self, X: Tensor, E: Tensor, g: Tensor, basis: Tensor | None, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        if self.max_samples is None or len(X) <= self.max_samples:
+            return X, E, g, basis
+        rows = draw_rows(X, g, self.max_samples, generator)
+        uniform = X.new_full((len(rows),), 1 / len(rows))
+        return X[rows], E[rows], uniform, None if basis is None else basis[rows]
+
+    def _directions(self, X: Tensor, E: Tensor, g: Tensor, live: Tensor | None, generator: torch.Generator) -> Tensor:
+        d, k = X.shape[1], max(4, self.n_directions // 4)
+        if d == 1:
+            return X.new_ones(1, 1)
+        signs = _normal((k, d), generator, X)
+        M = X * (E * g[:, None])[:, :1]
+        for _ in range(5):
+            signs = torch.sign(signs @ M.T) @ M
+        first, second = draw_rows(X, g, k, generator), draw_rows(X, g, k, generator)
+        centred = X - g @ X
+        covariance = (centred * g[:, None]).T @ centred
+        ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
+        moments = (centred * g[:, None]).T @ E
+        least_squares = torch.linalg.solve(covariance + ridge * torch.eye(d, dtype=X.dtype, device=X.device), moments)
+        parts = [least_squares.T, moments.T, _normal((k, d), generator, X), X[first] - X[second], signs]
+        if live is not None and len(live):
+            places = torch.randperm(len(live), generator=generator)[:k].to(X.device)
+            parts.append(live[places])
+        U = torch.cat(parts)
+        norm = torch.linalg.vector_norm(U, dim=1)
+        U = U[torch.isfinite(norm) & (norm > 0)]
+        return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
+
+    def _grid(self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float) -> tuple[Tensor, Tensor]:
+        """Slopes and biases of the candidates along each direction, both of shape (k, K)."""
+        K = self.n_thresholds
+        P = X @ U.T
+        order = P.argsort(dim=0)
+        cumulative = g[order].cumsum(0).T.contiguous()
+        ordered = P.gather(0, order).T
+        if activation.is_piecewise_linear:
+            levels = torch.linspace(support, 1 - support, K + 2, dtype=P.dtype, device=P.device)[:-1]
+            if support > 0:
+                levels = levels[1:]
+            thresholds = _weighted_quantiles(ordered, cumulative, levels)
+            return torch.ones_like(thresholds), -thresholds
+        mean = g @ P
+        deviation = (g @ (P - mean).square()).sqrt().clamp_min(1e-300)
+        per_slope = max(1, K // len(_SLOPES))
+        levels = (torch.arange(per_slope, dtype=P.dtype, device=P.device) + 0.5) / per_slope
+        thresholds = _weighted_quantiles(ordered, cumulative, levels)
+        slopes = torch.tensor(_SLOPES, dtype=P.dtype, device=P.device)[None, :, None] / deviation[:, None, None]
+        biases = -slopes * thresholds[:, None, :]
+        return slopes.expand_as(biases).reshape(len(mean), -1), biases.reshape(len(mean), -1)
+
+    # scores ----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _favour(X: Tensor, g: Tensor, activation: Activation, V: Tensor) -> Tensor:
+        """Factor, at most 1, on the gain of every candidate, shape (k, K)."""
+        if activation.is_piecewise_linear:
+            return V.new_ones(V.shape[:2])
+        W = V[..., :-1].flatten(0, 1)
+        Z = X @ W.T
+        deviation = (g @ (Z - g @ Z).square()).sqrt()
+        return deviation.clamp_min(1).pow(-3).view(V.shape[:2])
+
+    def _score(
+        self,
+        X: Tensor,
+        root: Tensor,
+        target: Tensor,
+        activation: Activation,
+        V: Tensor,
+        Q: Tensor,
+        favour: Tensor,
+        size: int,
+    ) -> tuple[float, Tensor]:
+        """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
+
+        Directions are worked on in chunks bounded by a memory budget. From every chunk the best parallel block
+        and, for the choice neuron by neuron, the features of largest decrease are kept.
+        """
+        k, K, _ = V.shape
+        n = len(X)
+        per_direction = 3 * K * n * X.element_size()
+        rows = max(1, min(k, 4 * CHUNK_BYTES.get(X.device.type, CHUNK_BYTES["cpu"]) // per_direction))
+        kept = max(4 * size, 4 * rows)
+        best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
+        pool_features, pool_neurons, pool_favour = [], [], []
+        for part, factor in zip(V.split(rows), favour.split(rows), strict=True):
+            features = self._features(X, root, part, activation, Q)
+            moments = features @ target  # (rows, K, c)
+            if size > 1 and activation.is_piecewise_linear:
+                scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, size)
+                top = int(scores.argmax())
+                if float(scores[top]) > best_score:
+                    best_score, best = float(scores[top]), part[top, subsets[top]]
+            gains = (moments.square().sum(-1) * factor).flatten()
+            places = gains.topk(min(kept, part.shape[0] * K)).indices
+            pool_favour.append(factor.flatten()[places])
+            pool_features.append(features.flatten(0, 1)[places])
+            pool_neurons.append(part.flatten(0, 1)[places])
+        score, chosen = _one_by_one(torch.cat(pool_features), target, torch.cat(pool_favour), size)
+        return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
+
+    @staticmethod
+    def _features(X: Tensor, root: Tensor, V: Tensor, activation: Activation, Q: Tensor) -> Tensor:
+        """Candidate features without their part in the span of Q, normalised; zero where nothing is left.
+
+        Returns
+        -------
+        Tensor of shape (k, K, n)
+            Rows times the roots of the weights.
+        """
+        flat = V.flatten(0, 1)
+        features = activation.value(torch.addmm(flat[:, -1:], flat[:, :-1], X.T)).mul_(root[:, 0])
+        before = features.square().sum(-1)
+        features -= (features @ Q) @ Q.T
+        norms = features.square().sum(-1)
+        usable = norms > 1e-12 * before
+        features *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
+        return features.view(*V.shape[:2], -1)
+
+    def _polish(self, X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, Q: Tensor | None) -> Tensor:
+        """Let neurons ascend, join the exact solution where there is one, and sort them by value."""
+        V = ascend(X, E, g, activation, V, self.normalization, Q)
+        exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
+        constant_only = Q is None or Q.shape[1] == 1
+        if exact and activation.is_piecewise_linear and constant_only:
+            found = exact_neuron(X, E, g, activation, self.normalization)
+            V = torch.cat([torch.cat(found)[None], V])
+        return V[polar_value(X, E, g, activation, V, self.normalization, Q).argsort(descending=True, stable=True)]
+
+
+def _double(A: Tensor) -> Tensor:
+    """Double precision, on the CPU where the device has none: the small Gram matrices are ill-conditioned."""
+    return A.to("cpu", torch.float64) if A.device.type == "mps" else A.to(torch.float64)
+
+
+def _block(V: Tensor, score: float) -> Block:
+    return Block(V[:, :-1].clone(), V[:, -1].clone(), score)
+
+
+def _best_per_direction(V: Tensor, values: Tensor) -> Tensor:
+    """Return the best neuron of every direction, sorted by value; V is (k, K, d + 1)."""
+    best, place = values.view(V.shape[:2]).max(1)
+    rows = best.argsort(descending=True)
+    return V[rows, place[rows]]
+
+
+def _one_by_one(features: Tensor, target: Tensor, favour: Tensor, size: int) -> tuple[float, Tensor]:
+    """Choose unit features one after the other, each of the largest decrease after a refit with those before.
+
+    Parameters
+    ----------
+    features : Tensor of shape (q, n)
+        Unit vectors, or zeros.
+    target : Tensor of shape (n, c)
+        What is fitted.
+    favour : Tensor of shape (q,)
+        Factors on the gains in the choice.
+    size : int
+        How many to choose.
+
+    Returns
+    -------
+    score : float
+        Decrease of the squared norm of the target.
+    chosen : LongTensor of shape (at most size,)
+        Row numbers.
+    """
+    inner = features @ target
+    left = features.square().sum(1)  # squared norms of what is left of each candidate
+    taken: list[Tensor] = []
+    chosen: list[Tensor] = []
+    score = 0.0
+    for _ in range(size):
+        gains = torch.where(left > 1e-6, inner.square().sum(1) / left.clamp_min(1e-300), torch.zeros_like(left))
+        pick = (gains * favour).argmax()
+        gain = float(gains[pick])
+        if not gain > 0:
+            break
+        score += gain
+        chosen.append(pick)
+        direction = features[pick].clone()
+        for other in taken:
+            direction -= (direction @ other) * other
+        direction /= torch.linalg.vector_norm(direction)
+        taken.append(direction)
+        overlap = features @ direction
+        left = left - overlap.square()
+        inner = inner - overlap[:, None] * (direction @ target)
+    return score, torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long, device=features.device)
+
+
+def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Tensor]:
+    """Best subset of columns per direction by the exact least-squares decrease ``q^T G^-1 q``.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (k, K, K)
+        Gram matrices with unit diagonal (zero for unusable columns).
+    moments : Tensor of shape (k, K, c)
+        Products of the columns with the targets.
+    size : int
+        Columns per subset.
+
+    Returns
+    -------
+    scores : Tensor of shape (k,)
+    members : LongTensor of shape (k, size)
+    """
+    k, K, _ = gram.shape
+    size = min(size, K)
+    eye = 1e-10 * torch.eye(K, dtype=gram.dtype, device=gram.device)
+    gram = gram + eye + torch.diag_embed((gram.diagonal(dim1=1, dim2=2) == 0).to(gram.dtype))
+    n_subsets = 1
+    for i in range(size):
+        n_subsets = n_subsets * (K - i) // (i + 1)
+    if n_subsets <= _MAX_SUBSETS:
+        subsets = torch.tensor(list(itertools.combinations(range(K), size)), device=gram.device)
+        G = gram[:, subsets[:, :, None], subsets[:, None, :]]
+        q = moments[:, subsets]
+        scores = (torch.linalg.solve(G, q) * q).sum((-2, -1))
+        best = scores.argmax(1)
+        return scores.gather(1, best[:, None])[:, 0], subsets[best]
+    rest, left = gram.clone(), moments.clone()
+    scores = gram.new_zeros(k)
+    members: list[Tensor] = []
+    rows = torch.arange(k, device=gram.device)
+    for _ in range(size):
+        gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
+        gains[rest.diagonal(dim1=1, dim2=2) < 1e-8] = -1
+        for chosen in members:
+            gains[rows, chosen] = -1
+        pick = gains.argmax(1)
+        members.append(pick)
+        scores = scores + gains[rows, pick].clamp_min(0)
+        column = rest[rows, :, pick]
+        pivot = column[rows, pick].clamp_min(1e-300)
+        left = left - column[..., None] * (left[rows, pick] / pivot[:, None])[:, None, :]
+        rest = rest - column[..., None] * (column / pivot[:, None])[:, None, :]
+    return scores, torch.stack(members, 1)
+
+
+def draw_rows(X: Tensor, g: Tensor, k: int, generator: torch.Generator) -> Tensor:
+    """Draw k row numbers with probabilities g.
+
+    Rows are numbered along a random projection, so the samples drawn depend on the weighted point set and not on
+    the order of rows or on how a weight is spread over equal rows.
+    """
+    projection = X @ _normal((X.shape[1],), generator, X)
+    order = projection.argsort(stable=True)
+    uniform = torch.rand(k, generator=generator, dtype=torch.float64).to(g)
+    places = torch.searchsorted(g[order].cumsum(0), uniform)
+    return order[places.clamp_max(len(X) - 1)]
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64).to(like)
+
+
+def _weighted_quantiles(ordered: Tensor, cumulative: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles of rows of sorted values (k, n), with their cumulative weights, shape (k, len(levels))."""
+    wanted = levels.expand(len(ordered), -1).contiguous()
+    # a level that falls on a step within rounding takes the value below it
+    places = torch.searchsorted(cumulative, wanted - 1e-9).clamp_max(ordered.shape[1] - 1)
+    return ordered.gather(1, places)
