@@ -84,6 +84,7 @@ def standardised(regressor):
 
 METHODS = {
     "skgrow": lambda: GrowingRegressor(random_state=0),
+    "by evidence": lambda: GrowingRegressor(criterion="evidence", random_state=0),
     "MLP": lambda: standardised(MLPRegressor(random_state=0)),
     "MLP, 12 draws": lambda: RandomizedSearchCV(
         standardised(MLPRegressor(random_state=0, max_iter=500)),

@@ -123,6 +123,16 @@ class PolarSearch(BaseEstimator):
             Share of the sample weight that must lie on either side of a kink.
         generator : torch.Generator
             On the CPU; makes the search repeatable.
+
+        Returns
+        -------
+        Block or None
+            Its score is a decrease of half the squared error, in squared units of E.
+
+        Raises
+        ------
+        ValueError
+            For parameters of the component that are not allowed.
         """
         given = X
         if self.normalization not in ("feature", "parameter"):

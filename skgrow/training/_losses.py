@@ -12,8 +12,6 @@ class SquaredError:
     Gauss-Newton and an output-layer refit are exact least squares.
     """
 
-    name = "squared_error"
-
     @staticmethod
     def value(F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample, shape (n,)."""

@@ -55,11 +55,6 @@ class Problem:
             self.g = self.sample_weight / total
 
     @property
-    def uniform(self) -> bool:
-        """Whether all samples weigh the same."""
-        return self.sample_weight is None
-
-    @property
     def n_samples(self) -> int:
         """Number of rows."""
         return self.X.shape[0]

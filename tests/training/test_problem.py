@@ -26,11 +26,9 @@ def test_weights_are_normalised_and_count_observations():
     _, problem = random_case()
     assert float(problem.g.sum()) == pytest.approx(1, rel=1e-14)
     assert problem.total_weight == pytest.approx(float(problem.sample_weight.sum()))
-    assert not problem.uniform
     _, plain = random_case(weighted=False)
     torch.testing.assert_close(plain.g, torch.full((11,), 1 / 11, dtype=torch.float64))
     assert plain.total_weight == plain.n_samples == 11
-    assert plain.uniform
 
 
 @pytest.mark.parametrize("weighted", [False, True])
