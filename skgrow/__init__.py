@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["GrowingRegressor", "GrowthCurveDisplay", "__version__"]
+__all__ = ["GrowingClassifier", "GrowingRegressor", "GrowthCurveDisplay", "__version__"]
 
 _MODULE_OF = {
+    "GrowingClassifier": "skgrow.estimators",
     "GrowingRegressor": "skgrow.estimators",
     "GrowthCurveDisplay": "skgrow.inspection",
 }
 
 if TYPE_CHECKING:
-    from skgrow.estimators import GrowingRegressor
+    from skgrow.estimators import GrowingClassifier, GrowingRegressor
     from skgrow.inspection import GrowthCurveDisplay
 else:
 

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 #: Up to so many rows, equal rows are merged, which makes weighting a row and repeating it the same to the last bit.
 _MAX_MERGED = 200_000
 
+#: Standard deviation of a normal distribution in units of its median absolute deviation.
+_MAD_TO_DEVIATION = 1.4826
+
+#: About so many rows estimate the scale of the noise.
+_MAX_NEIGHBOURS = 5000
+
 
 def is_tensor(array: Any) -> bool:
     """Whether ``array`` is a torch tensor; never imports torch."""
@@ -194,27 +200,87 @@ class Samples:
 
 @dataclass
 class Scaling:
-    """Affine change of units of inputs and targets."""
+    """Change of units: inputs ``(x - x_mean) / x_scale``; raw outputs are ``y_mean + y_scale * output``.
+
+    With a log link targets are divided by ``exp(y_mean)``.
+    """
 
     x_mean: Tensor
     x_scale: Tensor
     y_mean: Tensor
     y_scale: Tensor
+    log_link: bool = False
 
     @classmethod
-    def of(cls, samples: Samples, standardize: bool) -> Scaling:
-        """Return weighted means and standard deviations, one for constant columns; or the identity."""
+    def of(cls, samples: Samples, standardize: bool, kind: str = "mean") -> Scaling:
+        """Return the units of training.
+
+        Parameters
+        ----------
+        samples : Samples
+            The training data.
+        standardize : bool
+            Whether inputs and targets are standardized at all.
+        kind : {"mean", "median", "log", "size", "none"}
+            Of targets: mean and standard deviation; median and median absolute deviation; the logarithm of the mean;
+            the root mean square without a shift; nothing. Constant columns keep their scale.
+        """
         X, Y = samples.X, samples.Y
-        if not standardize:
-            return cls(X.new_zeros(X.shape[1]), X.new_ones(X.shape[1]), Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1]))
+        x_units = X.new_zeros(X.shape[1]), X.new_ones(X.shape[1])
+        y_units = Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1])
         g = X.new_full((len(X),), 1.0) if samples.weight is None else samples.weight
         g = g / g.sum()
-        return cls(*_moments(X, g), *_moments(Y, g))
+        if standardize:
+            x_units = _moments(X, g)
+            if kind in ("mean", "median"):
+                y_units = _moments(Y, g)
+            if kind == "median":
+                y_units = _robust_moments(Y, g, y_units[1])
+            if kind == "size":
+                size = float((g @ Y.square()).mean().sqrt())
+                y_units = (y_units[0], y_units[1] * (size if size > 0 else 1.0))
+        if kind == "log":
+            mean = g @ Y
+            y_units = (mean.clamp_min(1e-12 * float(mean.max())).log(), y_units[1])
+        return cls(*x_units, *y_units, kind == "log")
 
     def apply(self, samples: Samples) -> Samples:
         """Return the samples in the new units."""
         X = (samples.X - self.x_mean) / self.x_scale
-        return Samples(X, (samples.Y - self.y_mean) / self.y_scale, samples.weight)
+        Y = samples.Y / self.y_mean.exp() if self.log_link else (samples.Y - self.y_mean) / self.y_scale
+        return Samples(X, Y, samples.weight)
+
+
+def noise_scale(samples: Samples) -> float:
+    """Return a robust standard deviation of the noise: that of differences between nearest neighbours, over root two.
+
+    Where the function varies between neighbours it is too large, up to the deviation of the targets themselves.
+    """
+    from sklearn.neighbors import NearestNeighbors
+
+    X, Y = (a[:: max(1, len(a) // _MAX_NEIGHBOURS)].to("cpu").numpy() for a in (samples.X, samples.Y))
+    if len(X) < 3:
+        return 1.0
+    nearest = NearestNeighbors(n_neighbors=2).fit(X).kneighbors(X, return_distance=False)
+    # of a row and its duplicates either may come first
+    other = np.where(nearest[:, 0] == np.arange(len(X)), nearest[:, 1], nearest[:, 0])
+    scale = _MAD_TO_DEVIATION * float(np.median(np.abs(Y - Y[other]))) / np.sqrt(2)
+    return scale if scale > 0 else 1.0
+
+
+def _robust_moments(Y: Tensor, g: Tensor, fallback: Tensor) -> tuple[Tensor, Tensor]:
+    """Return weighted medians and deviations by the median; where more than half is equal, the scale ``fallback``."""
+    median = _weighted_median(Y, g)
+    scale = _MAD_TO_DEVIATION * _weighted_median((Y - median).abs(), g)
+    return median, scale.where(scale > 1e-6 * fallback, fallback)
+
+
+def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
+    import torch
+
+    ordered, order = A.sort(dim=0)
+    reached = g[order].cumsum(0) >= 0.5 - 1e-9
+    return ordered[reached.to(torch.int8).argmax(0), torch.arange(A.shape[1], device=A.device)]
 
 
 def _moments(A: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,226 +1,38 @@
-"""GrowingRegressor: a one-hidden-layer network that finds its own width."""
+"""What the growing estimators share: parameters, fitting, partial fitting."""
 
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
+from sklearn.base import _fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skgrow.estimators import _callbacks
-from skgrow.estimators._base import FittedNetwork, as_given
-from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X, validate_y
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from skgrow.estimators._base import FittedNetwork
+from skgrow.estimators._data import validate_sample_weight, validate_X
 
 
-class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, RegressorMixin, FittedNetwork):
-    r"""Regression by a one-hidden-layer network that grows to the width its data needs.
-
-    The network starts without hidden neurons. Whenever training becomes slow it is widened by the neurons that
-    lower the loss the most (the polar problem), and trained on; growth ends when it no longer pays. No part of it
-    needs tuning: the weight decay is set by the evidence framework, and the Gauss-Newton matrix that gives the
-    evidence also says when to stop, without a validation set.
-
-    Parameters
-    ----------
-    activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
-        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
-        ``criterion`` (or validation loss).
-
-    negative_slope : float, default=0.01
-        Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
-
-    alpha : "auto" or float, default="auto"
-        L2 penalty on weights and hidden biases, in the units of
-        :class:`~sklearn.neural_network.MLPRegressor`. ``"auto"`` sets it by the evidence (MacKay 1992; Foresee
-        and Hagan 1997), twice as large since one network stands in for the average over the posterior. With
-        validation data and solvers other than Levenberg-Marquardt it is 0.01.
-
-    criterion : {"gcv", "evidence"}, default="gcv"
-        What says, without validation data, when growing ends and which stage and activation is returned: the error
-        on new data estimated by generalised cross-validation, or the log evidence. The evidence is consistent and
-        prefers narrower networks; GCV usually predicts better. Both are in ``history_``.
-
-    solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
-        Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the
-        first that is affordable for the size of data and network.
-
-    schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
-        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
-        :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
-
-    search : {"polar"} or :class:`~skgrow.growth.PolarSearch`, default="polar"
-        How new neurons are found.
-
-    block_size : int, default=3
-        Neurons added at a time. Three ReLU neurons can form a hat function.
-
-    max_neurons : int, default=100
-        Largest width.
-
-    max_extensions : int or None, default=None
-        Blocks found one after the other while the old weights are frozen (Algorithm 2 of Feischl et al.), before
-        all weights are trained again. None: as many as add about a quarter of the present width.
-
-    max_stages : int, default=100
-        Largest number of growths.
-
-    n_exchanges : int, default=4
-        Exchange steps after the growth: the neurons of least leave-out loss are dropped and the best new ones
-        added, and the result is kept if it is better.
-
-    n_iter_no_change : int, default=3
-        Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
-
-    tol : float, default=1e-6
-        Growing also ends when the best new block promises a smaller relative decrease of the loss.
-
-    max_iter : int, default=200
-        Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
-        networks within a growth are not counted.
-
-    batch_size : "auto" or int, default="auto"
-        Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
-
-    learning_rate_init : float, default=0.001
-        Initial step size of ``"adam"`` and ``"sgd"``; it is halved on plateaus.
-
-    early_stopping : "auto" or bool, default="auto"
-        Whether to hold out ``validation_fraction`` of the data and stop growing by the validation loss instead of
-        by ``criterion``. ``"auto"``: if there are more than 10000 samples or 250 features and outputs.
-        Not used if ``X_val`` is given.
-
-    validation_fraction : float, default=0.1
-        Share of the data held out.
-
-    standardize : bool, default=True
-        Whether the network is trained on inputs and targets of mean zero and variance one. The fitted weights act
-        on raw data in either case.
-
-    warm_start : bool, default=False
-        Whether ``fit`` goes on growing from the network fitted before.
-
-    random_state : int, RandomState instance or None, default=None
-        For the search directions, the validation split and the mini-batches. Pass an int for repeatable results.
-
-    device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
-
-    dtype : {"auto", "float32", "float64"}, default="auto"
-        Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without
-        float64. Predictions have the precision of the data.
-
-    verbose : bool or int, default=False
-        Whether to log a line per growth stage.
-
-    Attributes
-    ----------
-    coefs_ : list of ndarray, shapes (n_features, n_neurons) and (n_neurons, n_outputs)
-        Weights, acting on raw inputs.
-
-    intercepts_ : list of ndarray, shapes (n_neurons,) and (n_outputs,)
-        Biases.
-
-    architecture_ : tuple of int
-        ``(n_features, n_neurons, n_outputs)``.
-
-    activation_ : str
-        Activation of the hidden neurons.
-
-    history_ : list of dict
-        One row per growth stage or exchange: ``time`` in seconds, ``epoch``, ``action``, ``parent`` (row it was made
-        from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``, ``validation_loss`` (half the mean
-        squared error in standardized units, summed over outputs), ``log_evidence``, ``gcv``, ``alpha``, ``criterion``,
-        ``indicator``, ``predicted_decrease``, ``activation``. ``pandas.DataFrame(est.history_)`` is a table.
-
-    growth_indicator_ : float
-        The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25) at the fitted network: where it is
-        small no network of moderate size can be added that halves the loss. Twice the cosine of the angle
-        between the residual and the best new block found.
-
-    alpha_ : float
-        L2 penalty used, in standardized units.
-
-    noise_variance_ : float or ndarray of shape (n_outputs,)
-        Estimated variance of the noise, in squared units of y.
-
-    effective_parameters_ : float
-        Number of parameters that the data determines well.
-
-    log_evidence_ : float
-        Log marginal likelihood of y (Laplace approximation); NaN where it was too dear to compute.
-
-    loss_ : float
-        Training loss of the fitted network: half the mean squared error in standardized units, summed over outputs.
-
-    best_loss_ : float
-        Smallest training loss reached on the path.
-
-    loss_curve_ : list of float
-        Objective after every solver iteration.
-
-    validation_scores_ : list of float or None
-        R^2 on the validation data after every stage; None without validation data.
-
-    n_iter_ : int
-        Solver iterations in total.
-
-    n_layers_ : int
-        Number of layers, the input counted.
-
-    n_outputs_ : int
-        Number of outputs.
-
-    out_activation_ : str
-        ``"identity"``.
-
-    n_features_in_ : int
-        Number of features seen during fit.
-
-    feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
-
-    See Also
-    --------
-    sklearn.neural_network.MLPRegressor : Network of given width.
-
-    References
-    ----------
-    M. Feischl, A. Rieder, F. Zehetgruber, "Towards optimal hierarchical training of neural networks", 2024.
-    D. J. C. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4, 1992.
-    F. D. Foresee, M. T. Hagan, "Gauss-Newton approximation to Bayesian learning", ICNN 1997.
-
-    Examples
-    --------
-    >>> from sklearn.datasets import load_diabetes
-    >>> from skgrow import GrowingRegressor
-    >>> X, y = load_diabetes(return_X_y=True)
-    >>> est = GrowingRegressor(random_state=0).fit(X, y)
-    >>> est.predict(X[:2]).shape
-    (2,)
-    >>> est.score(X, y) > 0.5
-    True
-    """
+class GrowingNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
+    """Base of the growing estimators: subclasses say what targets, loss and score are."""
 
     _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 0, None, closed="left")],
         "activation": [StrOptions({"auto", "relu", "leaky_relu", "tanh", "logistic"})],
         "negative_slope": [Interval(Real, 0, 1, closed="left")],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "criterion": [StrOptions({"gcv", "evidence"})],
         "solver": [StrOptions({"auto", "lm", "lbfgs", "adam", "sgd"})],
         "schedule": [StrOptions({"plateau", "every", "at_epochs", "target_loss"}), HasMethods(["due", "finished"])],
-        "search": [StrOptions({"polar"}), HasMethods(["search"])],
-        "block_size": [Interval(Integral, 1, None, closed="left")],
+        "search": [StrOptions({"polar", "random", "gradmax", "firefly"}), HasMethods(["search"])],
+        "grow_layer": [StrOptions({"last", "all", "best"})],
+        "block_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "max_neurons": [Interval(Integral, 0, None, closed="left")],
         "max_extensions": [None, Interval(Integral, 1, None, closed="left")],
         "max_stages": [Interval(Integral, 0, None, closed="left")],
         "n_exchanges": [Interval(Integral, 0, None, closed="left")],
+        "merge_tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -228,74 +40,44 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
         "early_stopping": [StrOptions({"auto"}), "boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "standardize": ["boolean"],
         "warm_start": ["boolean"],
         "random_state": ["random_state"],
         "device": [str],
         "dtype": [StrOptions({"auto", "float32", "float64"})],
+        "standardize": ["boolean"],
         "verbose": ["verbose"],
     }
 
-    def __init__(
-        self,
-        *,
-        activation: str = "auto",
-        negative_slope: float = 0.01,
-        alpha: str | float = "auto",
-        criterion: str = "gcv",
-        solver: str = "auto",
-        schedule: Any = "plateau",
-        search: Any = "polar",
-        block_size: int = 3,
-        max_neurons: int = 100,
-        max_extensions: int | None = None,
-        max_stages: int = 100,
-        n_exchanges: int = 4,
-        n_iter_no_change: int = 3,
-        tol: float = 1e-6,
-        max_iter: int = 200,
-        batch_size: str | int = "auto",
-        learning_rate_init: float = 0.001,
-        early_stopping: str | bool = "auto",
-        validation_fraction: float = 0.1,
-        standardize: bool = True,
-        warm_start: bool = False,
-        random_state: Any = None,
-        device: str = "auto",
-        dtype: str = "auto",
-        verbose: bool | int = False,
-    ) -> None:
-        self.activation = activation
-        self.negative_slope = negative_slope
-        self.alpha = alpha
-        self.criterion = criterion
-        self.solver = solver
-        self.schedule = schedule
-        self.search = search
-        self.block_size = block_size
-        self.max_neurons = max_neurons
-        self.max_extensions = max_extensions
-        self.max_stages = max_stages
-        self.n_exchanges = n_exchanges
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self.max_iter = max_iter
-        self.batch_size = batch_size
-        self.learning_rate_init = learning_rate_init
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.standardize = standardize
-        self.warm_start = warm_start
-        self.random_state = random_state
-        self.device = device
-        self.dtype = dtype
-        self.verbose = verbose
+    #: Parameters of regression alone, as every fit sees them.
+    operator: Any = None
+    penalty: str = "l2"
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags: multi-output, sparse inputs."""
+        """Return scikit-learn's tags: sparse inputs are accepted."""
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+    # what subclasses define --------------------------------------------------------------------------------
+
+    def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
+        """Return validated targets as numbers, shape (n,) or (n, c); learn what they are if ``reset``."""
+        raise NotImplementedError
+
+    def _make_loss(self, samples: Any) -> Any:
+        """Return the loss on targets in the units of training."""
+        raise NotImplementedError
+
+    def _target_kind(self) -> str:
+        """Return the units of targets, see ``Scaling.of``."""
+        return "none"
+
+    def _make_operator(self, samples: Any, scaling: Any) -> Any:  # noqa: ARG002
+        """Return the operator on functions of inputs in the units of training, or None."""
+        return None
+
+    def _weights(self, y: Any, sample_weight: Any, n: int) -> Any:  # noqa: ARG002
+        return validate_sample_weight(sample_weight, n)
 
     # fitting -----------------------------------------------------------------------------------------------
 
@@ -310,7 +92,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         X_val: Any = None,
         y_val: Any = None,
         sample_weight_val: Any = None,
-    ) -> GrowingRegressor:
+    ) -> Self:
         """Grow and train the network.
 
         Parameters
@@ -331,7 +113,7 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
 
         Returns
         -------
-        GrowingRegressor
+        self
             The fitted estimator.
 
         Raises
@@ -343,17 +125,14 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
 
         previous = self._network() if self.warm_start and hasattr(self, "coefs_") else None
         X = validate_X(self, X, reset=previous is None)
-        y = validate_y(y, len(X))
-        weight = validate_sample_weight(sample_weight, len(X))
-        if previous is not None and (1 if y.ndim == 1 else y.shape[1]) != self.n_outputs_:
-            raise ValueError(f"warm_start=True needs targets of {self.n_outputs_} outputs as before; got {y.shape}.")
-        given = self._validate_validation(X_val, y_val, sample_weight_val, y)
+        target = self._encode(y, len(X), reset=previous is None)
+        weight = self._weights(y, sample_weight, len(X))
+        given = self._validate_validation(X_val, y_val, sample_weight_val, target)
         if previous is not None and self.activation not in ("auto", self.activation_):
             raise ValueError(
                 f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}."
             )
-        run = Run(self, X, y, weight, given, previous)
-        run.train()
+        Run(self, X, target, weight, given, previous).train()
         return self
 
     def _validate_validation(self, X_val: Any, y_val: Any, weight: Any, y: Any) -> tuple[Any, Any, Any] | None:
@@ -365,118 +144,29 @@ class GrowingRegressor(_callbacks.CallbackSupportMixin, MultiOutputMixin, Regres
         if y_val is None:
             raise ValueError("y_val must be given with X_val; got y_val=None.")
         X_val = validate_X(self, X_val, reset=False)
-        y_val = validate_y(y_val, len(X_val))
+        y_val = self._encode(y_val, len(X_val), reset=False)
         if y_val.shape[1:] != y.shape[1:]:
             raise ValueError(f"y_val must have as many outputs as y; got shapes {y_val.shape} and {y.shape}.")
         return X_val, y_val, validate_sample_weight(weight, len(X_val), "sample_weight_val")
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GrowingRegressor:
-        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
-
-        The first call fixes the standardization and grows a first network on its batch. Later calls train on
-        their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, one
-        block of neurons is added. Evidence and noise variance stay those of the last ``fit``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
-            Inputs.
-        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        GrowingRegressor
-            The updated estimator.
-        """
-        if not hasattr(self, "coefs_"):
-            return self.fit(X, y, sample_weight)
+    def _update(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Train a fitted network on a further batch."""
         from skgrow.estimators._run import Run
 
         X = validate_X(self, X, reset=False)
-        y = validate_y(y, len(X))
-        n_outputs = 1 if y.ndim == 1 else y.shape[1]
-        if n_outputs != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} outputs as in the first call; got {n_outputs}.")
-        run = Run(self, X, y, validate_sample_weight(sample_weight, len(X)), None, self._network(), keep_units=True)
-        run.update()
+        target = self._encode(y, len(X), reset=False)
+        weight = self._weights(y, sample_weight, len(X))
+        Run(self, X, target, weight, None, self._network(), keep_units=True).update()
         return self
 
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R^2 of the predictions.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
-            Inputs.
-        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
-            True targets.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        float
-            At most 1; with several outputs their mean.
-        """
-        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, self.predict(X), sample_weight)]
-        return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
-
-    # prediction --------------------------------------------------------------------------------------------
-
-    def predict(self, X: Any, return_std: bool = False) -> Any:
-        """Predict, on request with standard deviations.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
-            Inputs; predictions for a tensor are tensors on its device.
-        return_std : bool, default=False
-            Whether to return the standard deviation of the predictive distribution of y, noise included, from
-            the Laplace approximation on the Gauss-Newton matrix. Networks of more than 2000 parameters
-            use the uncertainty of the output layer alone.
-
-        Returns
-        -------
-        y : ndarray or tensor of shape (n_samples,) or (n_samples, n_outputs)
-            Predictions.
-        std : ndarray or tensor of the same shape
-            Only with ``return_std``.
-        """
-        tensor, network = self._prediction_input(X)
-        mean = network(tensor)
-        squeeze = self._y_ndim == 1
-        shaped = mean[:, 0] if squeeze else mean
-        if not return_std:
-            return as_given(shaped, X)
-        std = self._standard_deviation(tensor)
-        return as_given(shaped, X), as_given((std[:, 0] if squeeze else std).to(mean.dtype), X)
-
-    def _standard_deviation(self, X: Tensor) -> Tensor:
-        import torch
-
-        from skgrow.networks import from_standardized
-        from skgrow.training import sum_over_samples
-
-        if self._covariance_root is None:
-            raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
-        dtype = torch.float32 if X.device.type == "mps" else torch.float64
-        scaling = [torch.as_tensor(a, device=X.device, dtype=dtype) for a in self._scaling]
-        x_mean, x_scale, y_mean, y_scale = scaling
-        raw = self._network(X.device, dtype)
-        network = from_standardized(raw, -x_mean / x_scale, 1 / x_scale, -y_mean / y_scale, 1 / y_scale)
-        root = torch.as_tensor(self._covariance_root, device=X.device, dtype=dtype)
-        noise = torch.as_tensor(np.atleast_1d(self.noise_variance_), device=X.device, dtype=dtype)
-        found: list[Tensor] = []
-
-        def chunk(rows: Tensor) -> tuple[Tensor]:
-            J = network.jacobian(network.forward_pass((rows.to(dtype) - x_mean) / x_scale))
-            variance = (J[..., -len(root) :] @ root).square().sum(-1).T
-            found.append((variance * y_scale.square() + noise).sqrt())
-            return (rows.new_zeros(()),)
-
-        sum_over_samples(chunk, X, bytes_per_row=16 * network.n_parameters * self.n_outputs_)
-        return torch.cat(found)
+    def _hidden_layer_sizes(self) -> tuple[int, ...]:
+        """Return the widths at the start, one number or more."""
+        given = self.hidden_layer_sizes
+        sizes = np.atleast_1d(np.asarray(given))
+        if sizes.ndim != 1 or not len(sizes) or sizes.dtype.kind not in "iu" or np.any(sizes < 0):
+            raise ValueError(f"hidden_layer_sizes must be one or more widths >= 0; got {given!r}.")
+        if np.any(sizes[:-1] == 0):
+            raise ValueError(
+                f"hidden_layer_sizes: only the last hidden layer may start without neurons; got {given!r}."
+            )
+        return tuple(int(size) for size in sizes)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.base import is_classifier
 from sklearn.utils import check_random_state
 from threadpoolctl import threadpool_limits
 from torch import Tensor
@@ -27,6 +29,9 @@ _EARLY_STOPPING_FEATURES = 250
 #: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
 _EVIDENCE_PARAMETERS = 3000
 _COVARIANCE_PARAMETERS = 2000
+
+#: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
+_DENSE_NEURONS, _DENSE_WORK = 20, 2.5e9
 
 #: Entries of X up to which one thread is used on a CPU.
 _SINGLE_THREAD_SIZE = 50_000
@@ -55,21 +60,31 @@ class Run:
         self.device = resolve_device(estimator.device, 2.0 * n * (d + c) * estimator.max_neurons, X)
         self.dtype = self._resolve_dtype(n)
         samples = Samples.build(X, y, weight, self.device, self.dtype)
-        held_out = None
+        held_out, self.everything = None, None
+        work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
+        self.curvature_kind = "kronecker" if is_classifier(estimator) and work > _DENSE_WORK else "dense"
         if validation is not None:
             held_out = Samples.build(*validation, self.device, self.dtype)
         elif self._stops_early(n, d + c):
+            self.everything = samples
             generator = torch.Generator().manual_seed(self.seed)
             samples, held_out = samples.split(estimator.validation_fraction, generator)
         samples = samples.merged()
+        kind = "size" if estimator.operator is not None else estimator._target_kind()
         if keep_units:
-            self.scaling = Scaling(
-                *(torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling)
-            )
+            units = (torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling)
+            self.scaling = Scaling(*units, kind == "log")
         else:
-            self.scaling = Scaling.of(samples, estimator.standardize)
+            self.scaling = Scaling.of(samples, estimator.standardize, kind)
         self.samples = self.scaling.apply(samples)
         self.held_out = self.scaling.apply(held_out) if held_out is not None else None
+        if self.everything is not None:
+            self.everything = self.scaling.apply(self.everything.merged())
+        self.loss = estimator._make_loss(self.samples)
+        self.operator = estimator._make_operator(samples, self.scaling)
+        if self.operator is not None and len(self.scaling.y_mean) != 1:
+            # one network output, whatever the number of components
+            self.scaling.y_mean, self.scaling.y_scale = self.scaling.y_mean[:1], self.scaling.y_scale[:1]
 
     def _resolve_dtype(self, n: int) -> torch.dtype:
         estimator = self.estimator
@@ -88,7 +103,8 @@ class Run:
     def _stops_early(self, n: int, n_columns: int) -> bool:
         choice = self.estimator.early_stopping
         if choice == "auto":
-            return n > _EARLY_STOPPING_ROWS or (n > 10 and n_columns > _EARLY_STOPPING_FEATURES)
+            dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
+            return n > _EARLY_STOPPING_ROWS or (n > 10 and dear)
         if choice and n < 2:
             raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
         return bool(choice)
@@ -99,6 +115,8 @@ class Run:
         _callbacks.enable_logging(estimator.verbose)
         self.context = _callbacks.open_task(estimator, None)
         names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
+        if estimator.activation == "auto" and estimator.penalty == "path":
+            names = ["relu"]
         if self.previous is not None:
             names = [self.previous.activation.name]
         best: tuple[Trained, Any, str, int] | None = None
@@ -129,27 +147,28 @@ class Run:
     def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
 
         estimator, samples = self.estimator, self.samples
+        if estimator.penalty == "path":
+            return self._certified(name)
         generator = torch.Generator().manual_seed(self.seed)
         auto = estimator.alpha == "auto"
-        alpha = 1e-2 if auto else float(estimator.alpha)
-        problem = training.Problem(samples.X, samples.Y, samples.weight, alpha=alpha, auto_alpha=auto)
-        validation = None
-        if self.held_out is not None:
-            validation = training.Problem(self.held_out.X, self.held_out.Y, self.held_out.weight)
-        d, c = samples.X.shape[1], samples.Y.shape[1]
+        # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
+        alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
+        problem = self._problem(samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
+        validation = None if self.held_out is None else self._problem(self.held_out)
+        d, c = samples.X.shape[1], problem.Y.shape[1]
         solver = self._make_solver(generator)
         schedule = self._schedule()
         max_neurons = estimator.max_neurons
         criterion = estimator.criterion if validation is None else "validation"
         if criterion == "evidence" and problem.alpha == 0:
             raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
-        if validation is None:
+        if validation is None and problem.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = StageMonitor(self, name)
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
         if self.previous is None:
-            theta = samples.X.new_zeros(c)
-            network = MLP((d, 0, c), theta, Activation(name, estimator.negative_slope))
+            sizes = (d, *estimator._hidden_layer_sizes(), c)
+            network = glorot(sizes, Activation(name, estimator.negative_slope), generator, samples.X)
             network = growth.refit_output(network, problem)
         else:
             network = self._fitted()
@@ -168,11 +187,37 @@ class Run:
         )
         if "indicator" not in history[best.row]:
             try:
-                block = policy.best_block(best.network)
-                history[best.row] |= policy.indicators(best.network, best.loss, block)
+                decrease = max((p.block.score for p in policy.proposals(best.network)), default=0.0)
+                history[best.row] |= policy.indicators(best.network, decrease)
             except (KeyboardInterrupt, torch.linalg.LinAlgError):
                 history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
+        best.network = policy.merged(best.network)
+        if self.everything is not None and self.curvature_kind == "kronecker" and not monitor.stopped:
+            self._refit(best, solver, schedule, history, monitor)
         return best, problem, history, monitor
+
+    def _refit(self, best: Trained, solver: Any, schedule: Any, history: list[dict[str, Any]], monitor: Any) -> None:
+        """Train the network chosen on all rows, those held out included, with the penalty found."""
+        problem = self._problem(self.everything, alpha=best.alpha)
+        state = training.descend(
+            best.network, problem, solver, schedule, max_iter=self.estimator.max_iter, monitor=monitor.aside()
+        )
+        row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
+        best.network, best.row = state.network, len(history)
+        best.loss = row["train_loss"] = float(problem.data_loss(best.network))
+        history.append(row)
+
+    def _problem(self, samples: Samples, **settings: Any) -> training.Problem:
+        Y = samples.Y if self.operator is None else self.operator.stacked(samples.Y)
+        return training.Problem(
+            samples.X,
+            Y,
+            samples.weight,
+            loss=self.loss,
+            operator=self.operator,
+            curvature_kind=self.curvature_kind,
+            **settings,
+        )
 
     def _make_solver(self, generator: torch.Generator) -> Any:
 
@@ -205,9 +250,9 @@ class Run:
         return growth.GrowthPolicy(
             problem=problem,
             descend=descend,
-            search=growth.PolarSearch() if estimator.search == "polar" else estimator.search,
+            search=growth.SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
             schedule=schedule,
-            block_size=estimator.block_size,
+            block_size=max(3, problem.Y.shape[1]) if estimator.block_size == "auto" else estimator.block_size,
             max_neurons=max_neurons,
             max_extensions=estimator.max_extensions,
             max_stages=estimator.max_stages,
@@ -216,13 +261,15 @@ class Run:
             tol=estimator.tol,
             generator=generator,
             relax=estimator.solver in ("auto", "lm", "lbfgs"),
+            grow_layer=estimator.grow_layer,
+            merge_tol=estimator.merge_tol,
         )
 
     def update(self) -> None:
         """Train the fitted network on a further batch, and grow it on a plateau (``partial_fit``)."""
         estimator = self.estimator
         generator = torch.Generator().manual_seed(self.seed + estimator.n_iter_)
-        problem = training.Problem(self.samples.X, self.samples.Y, self.samples.weight)
+        problem = self._problem(self.samples)
         problem.alpha = estimator.alpha_ * problem.total_weight / estimator._total_weight
         rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
         adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
@@ -281,44 +328,48 @@ class Run:
         estimator.alpha_ = trained.alpha
         estimator.growth_indicator_ = history[trained.row + offset]["indicator"]
         estimator.validation_scores_ = self._validation_scores(history)
-        n, p = problem.total_weight, network.n_parameters
-        found, covariance = trained.evidence, None
-        gram = None
-        if (
-            p <= _EVIDENCE_PARAMETERS
-            and training.gauss_newton_work(problem.n_samples, network.layer_sizes[-1], p) < 4e11
-        ):
-            _, _, gram = problem.gauss_newton(network)
-        if gram is not None and not bool(torch.isfinite(gram).all()):
-            gram = None
-        if gram is not None:
-            mask = problem.penalty_weights(network)
-            found = training.evidence(network, trained.loss, gram, n, mask, max(trained.alpha, 1e-12), False)
-            covariance = _covariance_root(gram, mask, trained.alpha, found.noise_variance, n)
-            if p > _COVARIANCE_PARAMETERS:
-                covariance = None
-        y_scale = s.y_scale.to("cpu").numpy().astype(float)
-        noise = found.noise_variance if found is not None else 2 * trained.loss / network.layer_sizes[-1]
-        variance = noise * y_scale**2
-        estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
+        self._store_evidence(trained, problem)
+
+    def _store_evidence(self, trained: Trained, problem: Any) -> None:
+        """Store what the curvature at the fitted network says: evidence, noise and uncertainty."""
+        estimator, network = self.estimator, trained.network
+        n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
+        found, curvature, covariance = trained.evidence, None, None
+        dense = problem.curvature_kind == "dense"
+        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
+            curvature = training.curvature_of(network, problem)
+        mask = problem.penalty_weights(network)
+        if curvature is not None and curvature.is_finite():
+            alpha = max(trained.alpha, 1e-12)
+            found = training.evidence(network, trained.loss, curvature, n, mask, alpha, False, problem.loss)
         estimator.effective_parameters_ = found.effective_parameters if found is not None else float(p)
+        scale = self.scaling.y_scale.to("cpu").numpy().astype(float)
         estimator.log_evidence_ = math.nan
         if found is not None and trained.alpha > 0:
-            estimator.log_evidence_ = found.log_evidence - n * float(np.log(y_scale).sum())
-        if covariance is None and math.isfinite(trained.loss):
+            estimator.log_evidence_ = found.log_evidence - n * float(np.log(scale).sum())
+        if problem.loss.known_dispersion:
+            return
+        noise = found.dispersion if found is not None else problem.loss.degree * trained.loss / c
+        variance = noise * scale**2 if estimator._has_variance() else np.full(len(scale), math.nan)
+        estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
+        if not problem.loss.is_quadratic or problem.operator is not None:
+            estimator._covariance_root = None
+            return
+        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and p <= _COVARIANCE_PARAMETERS:
+            covariance = _covariance_root(curvature.gram, mask, trained.alpha, noise, n)
+        elif math.isfinite(trained.loss):
             gram = growth.output_gauss_newton(network, problem)
-            mask = problem.penalty_weights(network)[-len(gram) :]
-            covariance = _covariance_root(gram, mask, trained.alpha, noise, n)
+            covariance = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
         estimator._covariance_root = None if covariance is None else covariance.to("cpu").numpy()
 
     def _validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
         if self.held_out is None:
             return None
-        Y = self.held_out.Y
-        w = self.held_out.weight
-        g = Y.new_full((len(Y),), 1 / len(Y)) if w is None else w / w.sum()
-        total = float((g @ (Y - g @ Y).square()).sum())
-        return [1 - 2 * row["validation_loss"] / total if total > 0 else math.nan for row in history]
+        problem = self._problem(self.held_out)
+        d, c = self.samples.X.shape[1], problem.Y.shape[1]
+        constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("relu"))
+        total = float(problem.data_loss(growth.refit_output(constant, problem)))
+        return [1 - row["validation_loss"] / total if total > 0 else math.nan for row in history]
 
     def _reconstruction(self, network: MLP | None = None) -> dict[str, Any]:
         """Return the attributes that a callback's copy of the estimator needs to predict."""
@@ -370,6 +421,17 @@ class StageMonitor(training.Monitor):
             run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
         )
         self.stopped = self.stopped or stop
+
+
+def glorot(sizes: tuple[int, ...], activation: Activation, generator: torch.Generator, like: Tensor) -> MLP:
+    """Return a network of random weights as in MLPRegressor: uniform, of a width by Glorot and Bengio (2010)."""
+    gain = 2.0 if activation.name == "logistic" else 6.0
+    parts = []
+    for fan_in, fan_out in pairwise(sizes):
+        bound = math.sqrt(gain / (fan_in + fan_out))
+        for shape in (fan_out * fan_in, fan_out):
+            parts.append(bound * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1))
+    return MLP(sizes, torch.cat(parts).to(like), activation)
 
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:

@@ -6,15 +6,20 @@ from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._refit import leave_out_losses, output_gauss_newton, refit_output
 from skgrow.growth._schedules import SCHEDULES, AtEpochs, Every, Plateau, TargetLoss
 from skgrow.growth._search import Block, PolarSearch
+from skgrow.growth._strategies import SEARCHES, Firefly, GradMax, RandomSearch
 
 __all__ = [
     "SCHEDULES",
+    "SEARCHES",
     "AtEpochs",
     "Block",
     "Every",
+    "Firefly",
+    "GradMax",
     "GrowthPolicy",
     "Plateau",
     "PolarSearch",
+    "RandomSearch",
     "TargetLoss",
     "exact_neuron",
     "leave_out_losses",

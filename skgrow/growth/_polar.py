@@ -19,6 +19,22 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import Activation
+from skgrow.training import Operator
+
+
+def neuron_features(X: Tensor, activation: Activation, V: Tensor, operator: Operator | None = None) -> Tensor:
+    """Return what the neurons ``V``, rows ``(w, b)``, add to the data: ``s(Xw + b)``, or H of it.
+
+    Returns
+    -------
+    Tensor of shape (n_rows, k)
+        With as many rows as there are targets: samples, times components of the operator.
+    """
+
+    def neurons(points: Tensor) -> Tensor:
+        return activation.value(torch.addmm(V[:, -1], points, V[:, :-1].T))
+
+    return neurons(X) if operator is None else operator(neurons, X)
 
 
 def polar_value(
@@ -29,6 +45,7 @@ def polar_value(
     V: Tensor,
     normalization: str = "feature",
     Q: Tensor | None = None,
+    operator: Operator | None = None,
 ) -> Tensor:
     r"""Return :math:`P(w, b)` for many single neurons.
 
@@ -49,6 +66,8 @@ def polar_value(
     Q : Tensor of shape (n, q), optional
         Orthonormal columns, each row times the root of its sample weight, projected out of the features for
         ``"feature"``; default: the constant.
+    operator : Operator, optional
+        Applied to the neurons; then E, g and Q have its rows.
 
     Returns
     -------
@@ -63,7 +82,7 @@ def polar_value(
     largest = X.abs().amax(0)
 
     def chunk(V_rows: Tensor) -> Tensor:
-        H = activation.value(torch.addmm(V_rows[:, -1], X, V_rows[:, :-1].T)) * root
+        H = neuron_features(X, activation, V_rows, operator) * root
         if normalization == "parameter":
             return torch.linalg.vector_norm(H.T @ (E * root), dim=1) / torch.linalg.vector_norm(V_rows, dim=1)
         rest = H - Q @ (Q.T @ H)
@@ -73,7 +92,7 @@ def polar_value(
         value = torch.linalg.vector_norm(rest.T @ (E * root), dim=1) / norm.clamp_min(1e-300)
         return torch.where(small, torch.zeros_like(value), value)
 
-    return torch.cat([chunk(rows) for rows in V.split(max(1, 2**22 // len(X)))])
+    return torch.cat([chunk(rows) for rows in V.split(max(1, 2**22 // len(E)))])
 
 
 def ascend(
@@ -84,24 +103,26 @@ def ascend(
     V: Tensor,
     normalization: str = "feature",
     Q: Tensor | None = None,
+    *,
     n_steps: int = 20,
+    operator: Operator | None = None,
 ) -> Tensor:
     """Raise :func:`polar_value` from many starts at once by projected gradient ascent; no start ends lower.
 
     For normalised neurons the value depends on the direction of ``(w, b)`` alone (piecewise linear activations) or
     varies slowly with its length, so steps are relative to that length, each start with a step size of its own.
     """
-    values = polar_value(X, E, g, activation, V, normalization, Q)
+    values = polar_value(X, E, g, activation, V, normalization, Q, operator)
     step = V.new_full((len(V), 1), 0.3)
     for _ in range(n_steps):
         moved = V.detach().requires_grad_()
         with torch.enable_grad():
-            total = polar_value(X, E, g, activation, moved, normalization, Q).sum()
+            total = polar_value(X, E, g, activation, moved, normalization, Q, operator).sum()
             (slope,) = torch.autograd.grad(total, moved)
         slope = torch.nan_to_num(slope)
         slope = slope / torch.linalg.vector_norm(slope, dim=1, keepdim=True).clamp_min(1e-300)
         trial = V + step * torch.linalg.vector_norm(V, dim=1, keepdim=True) * slope
-        reached = polar_value(X, E, g, activation, trial, normalization, Q)
+        reached = polar_value(X, E, g, activation, trial, normalization, Q, operator)
         better = reached > values
         V = torch.where(better[:, None], trial, V)
         values = torch.where(better, reached, values)
@@ -109,10 +130,12 @@ def ascend(
     return V
 
 
-def refit_decrease(X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor) -> float:
+def refit_decrease(
+    X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, operator: Operator | None = None
+) -> float:
     """Return the decrease of half the squared error when neurons ``V`` and the constant are fitted to E."""
     root = g.sqrt()[:, None]
-    H = activation.value(torch.addmm(V[:, -1], X, V[:, :-1].T))
+    H = neuron_features(X, activation, V, operator)
     Q = orthonormal(torch.cat([torch.ones_like(H[:, :1]), H], 1), root)
     constant = orthonormal(torch.ones_like(H[:, :1]), root)
     target = E * root

@@ -1,27 +1,37 @@
-"""Growing one hidden layer: Algorithms 1 and 2 of Feischl, Rieder and Zehetgruber as a policy of the loop."""
+"""Growing hidden layers: Algorithms 1 and 2 of Feischl, Rieder and Zehetgruber as a policy of the loop."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from skgrow.growth._layers import append_inside, head_of, joined, layer_problem, linearised_refit
 from skgrow.growth._refit import leave_out_losses, refit_output
-from skgrow.growth._search import Block, PolarSearch
-from skgrow.networks import MLP, direct_sum, prune, widen
+from skgrow.growth._search import Block
+from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
 from skgrow.training import Action, History, Problem, Trained
 
 #: Half widths of smoothing, relative to the spread of a neuron's pre-activation over the number of neurons.
 _SMOOTHING = (2.0, 0.5)
 
 
+@dataclass(frozen=True)
+class Proposal:
+    """A block for a hidden layer (counted from 0), and its decrease of the loss per parameter."""
+
+    layer: int
+    block: Block
+    gain: float
+
+
 @dataclass
 class GrowthPolicy:
-    """Widen the hidden layer at stationary points, exchange its worst neurons, and stop when neither pays.
+    """Widen hidden layers at stationary points, exchange its worst neurons, and stop when neither pays.
 
     Between two calls of :meth:`act` the training loop optimises all weights (step 1 of Algorithm 1). A call adds
     blocks of neurons (Algorithm 2: the old weights stay frozen, up to ``max_extensions`` blocks are found one after
@@ -34,7 +44,7 @@ class GrowthPolicy:
         What is being minimised.
     descend : callable
         ``descend(network, problem)`` returns an optimised network.
-    search : PolarSearch
+    search : PolarSearch or other search
         Finds the blocks.
     schedule : object
         With ``finished(loss, n_growths)``.
@@ -58,11 +68,16 @@ class GrowthPolicy:
         Whether smoothed networks are used.
     support : float
         Samples per incoming weight that a kink needs.
+    grow_layer : {"last", "all", "best"}
+        Which hidden layers grow: the last one, all of them, or the one whose block promises the largest decrease of
+        the loss per added parameter.
+    merge_tol : float
+        See :func:`skgrow.networks.merge`; equal neurons are merged before every growth.
     """
 
     problem: Problem
     descend: Callable[[MLP, Problem], MLP]
-    search: PolarSearch
+    search: Any
     schedule: Any
     block_size: int
     max_neurons: int
@@ -74,6 +89,8 @@ class GrowthPolicy:
     generator: torch.Generator
     relax: bool = True
     support: float = 3.0
+    grow_layer: str = "last"
+    merge_tol: float = 1e-6
 
     def __post_init__(self) -> None:
         self.stages = 0
@@ -97,9 +114,10 @@ class GrowthPolicy:
 
     def _growth(self, current: Trained, history: History) -> Action | None:
         last = history[-1]
-        block = self.best_block(current.network)
-        last |= self.indicators(current.network, current.loss, block)
-        room = self.max_neurons - current.network.layer_sizes[-2]
+        proposals = self.proposals(current.network)
+        decrease = max((p.block.score for p in proposals), default=0.0)
+        last |= self.indicators(current.network, decrease)
+        room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
         ended = (
             self.schedule.finished(current.loss, self.stages)
             or self.stale >= self.patience
@@ -107,11 +125,26 @@ class GrowthPolicy:
             or room <= 0
             or self.stages >= self.max_stages
         )
-        if ended or block is None or block.score <= self.tol * current.loss:
+        size = max((len(p.block.b) for p in proposals), default=0)
+        if ended or decrease <= max(self.tol * current.loss, self._least(current, size)):
             return None
         self.stages += 1
         self.problem.alpha = current.alpha
-        return self._grow(current, block, room)
+        return self._grow(current, proposals, room)
+
+    def _least(self, current: Trained, n_neurons: int) -> float:
+        """Decrease of the loss that outgoing weights of new neurons are charged where no validation data judges.
+
+        It is Akaike's one nat of likelihood each. The best block of many promises more than that by chance, so
+        growth that does not reach it can not pay.
+        """
+        problem = self.problem
+        if math.isfinite(current.validation_loss):
+            return 0.0
+        charge = n_neurons * problem.Y.shape[1]
+        if problem.loss.known_dispersion:
+            return charge / problem.total_weight
+        return charge * problem.loss.degree * current.loss / problem.n_observed
 
     def _refinement(self, best: Trained) -> Action | None:
         width = best.network.layer_sizes[-2]
@@ -129,59 +162,94 @@ class GrowthPolicy:
 
     # growth ------------------------------------------------------------------------------------------------
 
-    def _grow(self, base: Trained, block: Block, room: int) -> Action:
-        network = base.network
+    def proposals(self, network: MLP) -> list[Proposal]:
+        """Return the best block of every layer that may grow, last layer first."""
+        last = len(network.weights) - 2
+        layers = [last] if self.grow_layer == "last" else range(last, -1, -1)
+        found = []
+        for layer in layers:
+            block = self.best_block(network) if layer == last else self._block_inside(network, layer)
+            if block is not None:
+                fan = network.layer_sizes[layer] + 1 + network.layer_sizes[layer + 2]
+                found.append(Proposal(layer, block, block.score / (fan * len(block.b))))
+        if self.grow_layer == "best" and found:
+            return [max(found, key=lambda proposal: proposal.gain)]
+        return found
+
+    def _grow(self, base: Trained, proposals: list[Proposal], room: int) -> Action:
+        grown = merged = self.merged(base.network)
+        if merged is not base.network:
+            proposals = self.proposals(merged)
+        for proposal in proposals:
+            block = proposal.block.first(self.max_neurons - sum(grown.layer_sizes[1:-1]))
+            if not len(block.b):
+                break
+            if proposal.layer == len(grown.weights) - 2:
+                grown = self._grow_head(grown, block, room)
+            else:
+                grown = append_inside(grown, self.problem, proposal.layer, block.W, block.b)
+        grown = self._settle(grown)
+        return Action("grow", grown, base, kept=positions(base.network, grown) if merged is base.network else None)
+
+    def _grow_head(self, network: MLP, block: Block, room: int) -> MLP:
+        """Algorithm 2 on the last hidden layer: blocks one after the other, while the old weights are frozen."""
+        head, problem = head_of(network, self.problem)
         n_blocks = self.max_extensions
         if n_blocks is None:
-            n_blocks = max(1, round(network.layer_sizes[-2] / (4 * self.block_size)))
-        grown, added = self._append(network, block, room), len(block.b)
+            n_blocks = max(1, round(head.layer_sizes[1] / (4 * self.block_size)))
+        grown, added = self._append(head, problem, block), len(block.b)
         for _ in range(n_blocks - 1):
             if added >= room:
                 break
-            grown = self._optimise_new(network, grown)
-            following = self.best_block(grown)
+            grown = self._optimise_new(head, grown, problem)
+            following = self._block_of_head(grown, problem)
             if following is None:
                 break
-            grown = self._append(grown, following, room - added)
+            following = following.first(room - added)
+            grown = self._append(grown, problem, following)
             added += len(following.b)
-        grown = self._settle(grown)
-        return Action("grow", grown, base, kept=_kept(network, grown))
+        return joined(network, grown)
 
     def widened(self, network: MLP) -> tuple[MLP, Tensor | None]:
         """Return the network with one more block and the places of its parameters there, or as it is."""
-        room = self.max_neurons - network.layer_sizes[-2]
+        room = self.max_neurons - sum(network.layer_sizes[1:-1])
         block = self.best_block(network) if room > 0 else None
         if block is None:
             return network, None
-        grown = self._append(network, block, room)
-        return grown, _kept(network, grown)
+        head, problem = head_of(network, self.problem)
+        grown = joined(network, self._append(head, problem, block.first(room)))
+        return grown, positions(network, grown)
 
-    def _append(self, network: MLP, block: Block, room: int) -> MLP:
-        W, b = block.W[:room], block.b[:room]
-        silent = W.new_zeros(network.layer_sizes[-1], len(b))
-        wider, _ = widen(network, len(network.weights) - 2, W, b, silent)
-        return balance(refit_output(wider, self.problem))
+    def merged(self, network: MLP) -> MLP:
+        """Return the network with equal neurons collapsed, the same one where there are none."""
+        narrower, _ = merge(network, self.problem.X, self.merge_tol)
+        if narrower.layer_sizes == network.layer_sizes:
+            return network
+        rise = float(self.problem.data_loss(narrower)) - float(self.problem.data_loss(network))
+        return narrower if rise <= 1e-9 * abs(float(self.problem.data_loss(network))) else network
 
-    def _optimise_new(self, frozen: MLP, grown: MLP) -> MLP:
+    @staticmethod
+    def _append(head: MLP, problem: Problem, block: Block) -> MLP:
+        silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
+        return balance(refit_output(widen(head, 0, block.W, block.b, silent)[0], problem))
+
+    def _optimise_new(self, frozen: MLP, grown: MLP, problem: Problem) -> MLP:
         """Algorithm 2, step 1: optimise the new neurons on what the frozen network leaves over, then join."""
-        width = frozen.layer_sizes[-2]
-        everything = torch.arange(grown.layer_sizes[-2], device=grown.theta.device)
-        last = len(grown.weights) - 2
-        old, new = prune(grown, last, everything[:width]), prune(grown, last, everything[width:])
+        width = frozen.layer_sizes[1]
+        everything = torch.arange(grown.layer_sizes[1], device=grown.theta.device)
+        old, new = prune(grown, 0, everything[:width]), prune(grown, 0, everything[width:])
         zero = torch.zeros_like(new.biases[-1])
         new = MLP.from_arrays(new.weights, [*new.biases[:-1], zero], new.activation)
-        rest = self.problem.with_targets(self.problem.negative_gradient(old))
-        rest.alpha = self.problem.alpha
+        rest = replace(problem, offset=problem.outputs(old))
         return direct_sum(old, self.descend(new, rest))
 
     def _settle(self, network: MLP) -> MLP:
         """Descend on smoothed networks with ever less smoothing, and refit."""
         if not (self.relax and network.activation.is_piecewise_linear):
             return network
-        width = max(1, network.layer_sizes[-2])
         settled = network
         for level in _SMOOTHING:
-            settled = settled.with_smoothing(smoothing_widths(settled, self.problem, level / width))
+            settled = settled.with_smoothing(smoothing_widths(settled, self.problem, level))
             settled = self.descend(settled, self.problem)
         settled = self.descend(refit_output(balance(settled.with_smoothing(None)), self.problem), self.problem)
         better = bool(self.problem.objective(settled) < self.problem.objective(network))
@@ -190,75 +258,107 @@ class GrowthPolicy:
     # exchange ----------------------------------------------------------------------------------------------
 
     def _exchange(self, base: Trained, size: int, rank: int) -> Action | None:
-        reduced = base.network
+        reduced, problem = head_of(base.network, self.problem)
         for step in range(size):
-            order = leave_out_losses(reduced, self.problem).argsort(stable=True)
+            order = leave_out_losses(reduced, problem).argsort(stable=True)
             chosen = order[rank if step == 0 else 0]
             keep = torch.ones(len(order), dtype=torch.bool, device=order.device)
             keep[chosen] = False
-            reduced = refit_output(prune(reduced, len(reduced.weights) - 2, keep.nonzero()[:, 0]), self.problem)
-        block = self.best_block(reduced, size)
+            reduced = refit_output(prune(reduced, 0, keep.nonzero()[:, 0]), problem)
+        block = self._block_of_head(reduced, problem, size)
         if block is None:
             return None
-        return Action("exchange", self._settle(self._append(reduced, block, size)), base, must_gain=True)
+        exchanged = joined(base.network, self._append(reduced, problem, block))
+        return Action("exchange", self._settle(exchanged), base, must_gain=True)
 
     # search ------------------------------------------------------------------------------------------------
 
     def best_block(self, network: MLP, size: int | None = None, refit_all: bool = True) -> Block | None:
-        """Best new block, scored with a refit of the whole output layer, or of its bias alone."""
-        problem = self.problem
-        E = problem.negative_gradient(network)
-        basis = None
-        if refit_all:
-            H = network.hidden(problem.X)
-            basis = torch.cat([H, H.new_ones(len(H), 1)], 1)
+        """Best new block of the last hidden layer, scored with a refit of the whole output layer, or of its bias.
+
+        The score is the decrease of the loss, of its parabola for losses other than the squared error.
+        """
+        head, problem = head_of(network, self.problem)
+        return self._block_of_head(head, problem, size, refit_all)
+
+    def _block_of_head(
+        self, head: MLP, problem: Problem, size: int | None = None, refit_all: bool = True
+    ) -> Block | None:
+        F = problem.outputs(head)
+        E = problem.loss.negative_gradient(F, problem.Y)
+        basis = problem.basis(head)
+        block = self._search(
+            problem.X, E, basis if refit_all else basis[:, -1:], head, 0, size, operator=problem.operator
+        )
+        if block is None or problem.loss.is_quadratic:
+            return block
+        mean = float((problem.loss.curvature(F, problem.Y) * problem.g[:, None]).sum(0).mean())
+        return replace(block, score=block.score / max(mean, 1e-12))
+
+    def _block_inside(self, network: MLP, layer: int) -> Block | None:
+        inputs, E, basis = layer_problem(network, self.problem, layer)
+        block = self._search(inputs, E, basis, network, layer, None)
+        if block is None:
+            return None
+        return replace(block, score=linearised_refit(network, self.problem, layer, block.W, block.b)[2])
+
+    def _search(
+        self, X: Tensor, E: Tensor, basis: Tensor, network: MLP, layer: int, size: int | None, operator: Any = None
+    ) -> Block | None:
         return self.search.search(
-            problem.X,
+            X,
             E,
-            problem.g,
+            self.problem.g,
             network.activation,
             block_size=size or self.block_size,
             basis=basis,
-            live=network.weights[0],
-            support=min(0.25, self.support * (problem.X.shape[1] + 2) / problem.total_weight),
+            live=network.weights[layer],
+            support=min(0.25, self.support * (X.shape[1] + 2) / self.problem.total_weight),
             generator=self.generator,
+            operator=operator,
         )
 
-    def indicators(self, network: MLP, loss: float, block: Block | None) -> dict[str, float]:
-        """C_opt of Theorem 25, and the decrease of the loss that the best block promises with a full refit.
+    def indicators(self, network: MLP, predicted_decrease: float) -> dict[str, float]:
+        """C_opt of Theorem 25, beside the decrease of the loss that the best block promises with a full refit.
 
         With the block R(W*) of unit norm, C_opt = 2 <r, R(W*)> / |r|: twice the cosine of the angle between
-        the residual and the best new block, here with its own output bias.
+        the residual (the negative functional gradient) and the best new block, here with its own output bias.
         """
-        alone = self.best_block(network, refit_all=False) if loss > 0 else None
-        cosine = math.sqrt(min(1.0, alone.score / loss)) if alone is not None else 0.0
-        return {"indicator": 2 * cosine, "predicted_decrease": block.score if block is not None else 0.0}
+        head, problem = head_of(network, self.problem)
+        E = problem.negative_gradient(head)
+        size = 0.5 * float(E.square().sum(1) @ problem.g)
+        block = None
+        if size > 0:
+            constant = problem.basis(head)[:, -1:]
+            block = self._search(problem.X, E, constant, head, 0, None, operator=problem.operator)
+        cosine = math.sqrt(min(1.0, block.score / size)) if block is not None else 0.0
+        return {"indicator": 2 * cosine, "predicted_decrease": predicted_decrease}
 
 
 def balance(network: MLP) -> MLP:
-    """Scale every neuron of a (leaky) ReLU layer so that incoming and outgoing weights have equal norms.
+    """Scale the neurons of (leaky) ReLU layers so that incoming and outgoing weights have equal norms.
 
-    The function is unchanged and the L2 penalty falls to the path norm, the least it can be.
+    The function is unchanged and the L2 penalty falls; of one hidden layer to the path norm, the least it can be.
     """
-    if not network.activation.is_piecewise_linear or len(network.weights) != 2:
+    if not network.activation.is_piecewise_linear:
         return network
-    (W, V), (b, c) = network.weights, network.biases
-    incoming = (W.square().sum(1) + b.square()).sqrt()
-    outgoing = torch.linalg.vector_norm(V, dim=0)
-    factor = (outgoing / incoming).sqrt()
-    factor = torch.where(torch.isfinite(factor) & (factor > 0), factor.clamp(1e-4, 1e4), torch.ones_like(factor))
-    return MLP.from_arrays([W * factor[:, None], V / factor], [b * factor, c], network.activation)
+    weights, biases = list(network.weights), list(network.biases)
+    for layer in range(len(weights) - 1):
+        incoming = (weights[layer].square().sum(1) + biases[layer].square()).sqrt()
+        factor = (torch.linalg.vector_norm(weights[layer + 1], dim=0) / incoming).sqrt()
+        factor = torch.where(torch.isfinite(factor) & (factor > 0), factor.clamp(1e-4, 1e4), torch.ones_like(factor))
+        weights[layer], biases[layer] = weights[layer] * factor[:, None], biases[layer] * factor
+        weights[layer + 1] = weights[layer + 1] / factor
+    return MLP.from_arrays(weights, biases, network.activation)
 
 
 def smoothing_widths(network: MLP, problem: Problem, level: float) -> list[Tensor]:
-    """Half widths of smoothing per neuron: ``level`` times the standard deviation of its pre-activation."""
-    X, g = problem.X, problem.g
-    Z = torch.addmm(network.biases[0], X, network.weights[0].T)
-    deviation = (g @ (Z - g @ Z).square()).sqrt()
-    return [(level * deviation).clamp_min(1e-12)]
-
-
-def _kept(before: MLP, after: MLP) -> Tensor:
-    m = after.layer_sizes[-2] - before.layer_sizes[-2]
-    W = before.theta.new_zeros(m, before.layer_sizes[-3])
-    return widen(before, len(before.weights) - 2, W, W.new_zeros(m), W.new_zeros(before.layer_sizes[-1], m))[1]
+    """Half widths of smoothing: ``level`` times the deviation of a neuron's pre-activation over the layer's width."""
+    weight = problem.g.view(-1, len(problem.X)).sum(0)
+    widths = []
+    for layer in range(len(network.weights) - 1):
+        inputs = network.hidden(problem.X, layer)
+        Z = torch.addmm(network.biases[layer], inputs, network.weights[layer].T)
+        deviation = (weight @ (Z - weight @ Z).square()).sqrt()
+        widths.append((level / max(1, Z.shape[1]) * deviation).clamp_min(1e-12))
+    return widths

@@ -1,4 +1,4 @@
-"""The exact output layer: ridge least squares on the hidden features, and leave-out losses from it."""
+"""The best output layer for fixed hidden neurons: least squares or damped Newton, and leave-out losses from it."""
 
 from __future__ import annotations
 
@@ -6,15 +6,23 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP
-from skgrow.training import Problem, sum_over_samples
+from skgrow.training import Problem, damped_cholesky, sum_over_samples
+
+#: Newton steps of a refit at most; the problem is convex, and training goes on from there.
+_NEWTON_STEPS = 8
 
 
-def _feature_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
-    """Weighted Gram matrix of the hidden features and the constant, and their products with the targets."""
+def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
+    """Weighted Gram matrix of the last hidden features and the constant, and their products with the targets."""
+    if problem.operator is not None or problem.offset is not None:
+        B = problem.basis(network)
+        Y = problem.Y if problem.offset is None else problem.Y - problem.offset
+        weighted = (B * problem.g[:, None]).T
+        return weighted @ B, weighted @ Y
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
         H = network.hidden(X)
-        B = torch.cat([H, torch.ones_like(H[:, :1]) if H.shape[1] else X.new_ones(len(X), 1)], 1)
+        B = torch.cat([H, H.new_ones(len(H), 1)], 1)
         weighted = (B * g[:, None]).T
         return weighted @ B, weighted @ Y
 
@@ -23,9 +31,9 @@ def _feature_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
     return gram, moments
 
 
-def _output_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
+def _penalised_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
     """Return the same with the penalty on the diagonal."""
-    gram, moments = _feature_gram(network, problem)
+    gram, moments = _gram(network, problem)
     penalised = gram.diagonal()[:-1]
     penalised += problem.alpha / problem.total_weight
     return gram, moments
@@ -39,39 +47,106 @@ def _unit_diagonal(gram: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def refit_output(network: MLP, problem: Problem) -> MLP:
-    """Return the network with the output layer that minimises the objective, all other weights fixed."""
-    gram, moments = _output_gram(network, problem)
-    unit, scale = _unit_diagonal(gram)
-    inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
-    solution = (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram)
+    """Return the network with the output layer that minimises the objective, all other weights fixed.
+
+    Least squares for the squared error, a few damped Newton steps for other losses; never worse than before.
+    """
+    refitted = _least_squares(network, problem) if problem.loss.is_quadratic else _newton(network, problem)
+    return refitted if bool(problem.objective(refitted) <= problem.objective(network)) else network
+
+
+def _with_output(network: MLP, solution: Tensor) -> MLP:
+    """Return the network with output weights and biases from a matrix of shape (w + 1, c)."""
     theta = network.theta.clone()
     w, b = network.slices[-1]
     theta[w] = solution[:-1].T.reshape(-1)
     theta[b] = solution[-1]
-    refitted = network.with_theta(theta)
-    return refitted if bool(problem.objective(refitted) <= problem.objective(network)) else network
+    return network.with_theta(theta)
+
+
+def _least_squares(network: MLP, problem: Problem) -> MLP:
+    gram, moments = _penalised_gram(network, problem)
+    unit, scale = _unit_diagonal(gram)
+    inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
+    return _with_output(network, (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram))
+
+
+def _newton(network: MLP, problem: Problem) -> MLP:
+    """Damped Newton steps on the convex problem of the output layer."""
+    B = problem.basis(network).to(torch.float64)
+    shift = 0 if problem.offset is None else problem.offset
+    loss, Y, g = problem.loss, problem.Y, problem.g
+    ridge = B.new_full((B.shape[1], 1), problem.alpha / problem.total_weight)
+    ridge[-1] = 0
+    theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(torch.float64)
+
+    def objective(coefficients: Tensor) -> Tensor:
+        return loss.value(B @ coefficients + shift, Y) @ g + 0.5 * (ridge * coefficients.square()).sum()
+
+    value, damping = objective(theta), 1e-6
+    for _ in range(_NEWTON_STEPS):
+        F = B @ theta + shift
+        gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
+        hessian = _hessian(B, loss.hessian(F, Y), g) + torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
+        while damping < 1e6:
+            factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(1e-12))
+            step = torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(theta.shape[1], -1).T
+            trial = objective(theta - step)
+            if bool(trial <= value):
+                break
+            damping *= 10
+        else:
+            break
+        gain, value, theta, damping = value - trial, trial, theta - step, damping / 10
+        if bool(gain <= 1e-7 * value.abs()):
+            break
+    return _with_output(network, theta.to(network.theta))
+
+
+def _hessian(B: Tensor, H: Tensor, g: Tensor) -> Tensor:
+    """Return the matrix of blocks ``B^T diag(g H_kl) B``, shape (c q, c q) for B of shape (n, q), output by output."""
+    q, c = B.shape[1], H.shape[1]
+    full = B.new_zeros(c, q, c, q)
+    for k in range(c):
+        for other in range(k + 1):
+            weight = g * H[:, k, other]
+            if other == k or bool((weight != 0).any()):
+                block = (B * weight[:, None]).T @ B
+                full[k, :, other], full[other, :, k] = block, block.T
+    return full.view(c * q, c * q)
 
 
 def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
-    r"""Return, per last hidden neuron, by how much the objective rises without it after an exact refit.
+    r"""Return, per last hidden neuron, by how much the objective rises without it after a refit.
 
-    With the inverse Gram matrix :math:`K` of the refitted output layer and output weights :math:`a_j`, that is
-    :math:`|a_j|^2 / (2 K_{jj})`: no refit is needed to know it.
+    With the inverse :math:`K` of the matrix of the refitted output layer, :math:`K_{jj}` its (c, c) blocks and
+    output weights :math:`a_j`, that is :math:`\tfrac12 a_j^T K_{jj}^{-1} a_j`: exact for the squared error (where
+    :math:`K_{jj}` is a multiple of the identity), to second order for other losses. No refit is needed to know it.
 
     Returns
     -------
     Tensor of shape (w,)
         Not negative; about 0 for a neuron in the span of the others.
     """
-    gram, moments = _output_gram(network, problem)
-    unit, scale = _unit_diagonal(gram)
-    # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
-    unit = unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
-    inverse = torch.linalg.inv(unit)
-    solution = inverse @ (scale[:, None] * moments.to(scale))
-    width = network.layer_sizes[-2]
-    diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
-    return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
+    width, c = network.layer_sizes[-2:]
+    if problem.loss.is_quadratic:
+        gram, moments = _penalised_gram(network, problem)
+        unit, scale = _unit_diagonal(gram)
+        # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
+        unit = unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+        inverse = torch.linalg.inv(unit)
+        solution = inverse @ (scale[:, None] * moments.to(scale))
+        diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
+        return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
+    B = problem.basis(network)
+    hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
+    hessian = hessian + (problem.alpha / problem.total_weight) * torch.eye(len(hessian)).to(hessian)
+    unit, scale = _unit_diagonal(hessian)
+    inverse = torch.linalg.inv(unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
+    inverse = (inverse * scale[:, None] * scale).view(c, width + 1, c, width + 1)
+    blocks = torch.einsum("kjlj->jkl", inverse)[:width]
+    outgoing = network.weights[-1].T.to(blocks)[:, :, None]
+    return (0.5 * (outgoing * torch.linalg.solve(blocks, outgoing)).sum((1, 2))).to(network.theta)
 
 
 def output_gauss_newton(network: MLP, problem: Problem) -> Tensor:
@@ -82,7 +157,7 @@ def output_gauss_newton(network: MLP, problem: Problem) -> Tensor:
     Tensor of shape (q, q)
         Over the last q parameters: output weights row by row, then output biases.
     """
-    gram, _ = _feature_gram(network, problem)
+    gram, _ = _gram(network, problem)
     c, w = network.layer_sizes[-1], network.layer_sizes[-2]
     eye = torch.eye(c, dtype=gram.dtype, device=gram.device)
     full = torch.kron(eye, gram)  # output by output: weights, bias

@@ -10,9 +10,9 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skgrow.growth._exact import exact_neuron
-from skgrow.growth._polar import ascend, orthonormal, polar_value, refit_decrease
+from skgrow.growth._polar import ascend, neuron_features, orthonormal, polar_value, refit_decrease
 from skgrow.networks import Activation
-from skgrow.training import CHUNK_BYTES
+from skgrow.training import CHUNK_BYTES, Operator
 
 #: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection. The roughness
 #: (integral of the squared second derivative) of a sigmoid grows with the cube of its slope, and one steeper than 1 has
@@ -44,6 +44,10 @@ class Block:
     W: Tensor
     b: Tensor
     score: float
+
+    def first(self, m: int) -> Block:
+        """Return the first m neurons; the score stays that of all."""
+        return Block(self.W[: max(m, 0)], self.b[: max(m, 0)], self.score)
 
 
 class PolarSearch(BaseEstimator):
@@ -100,6 +104,7 @@ class PolarSearch(BaseEstimator):
         live: Tensor | None = None,
         support: float = 0.0,
         generator: torch.Generator,
+        operator: Operator | None = None,
     ) -> Block | None:
         """Return the best block found, or None where nothing lowers the loss.
 
@@ -123,6 +128,8 @@ class PolarSearch(BaseEstimator):
             Share of the sample weight that must lie on either side of a kink.
         generator : torch.Generator
             On the CPU; makes the search repeatable.
+        operator : Operator, optional
+            Applied to the neurons; then E, g and basis have its rows.
 
         Returns
         -------
@@ -140,27 +147,32 @@ class PolarSearch(BaseEstimator):
         for name in ("n_directions", "n_thresholds"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}.")
-        X, E, g, basis = self._subsample(X, E, g, basis, generator)
+        if operator is None:
+            X, E, g, basis = self._subsample(X, E, g, basis, generator)
         X, E, g = _double(X), _double(E), _double(g)
         basis = None if basis is None else _double(basis)
         live = None if live is None else _double(live)
         root = g.sqrt()[:, None]
         target = E * root
-        U = self._directions(X, E, g, live, generator)
-        slopes, biases = self._grid(X, U, g, activation, support)
+        weight = g.view(-1, len(X)).sum(0)  # of the points
+        U = self._directions(X, E if len(E) == len(X) else None, weight, live, generator)
+        slopes, biases = self._grid(X, U, weight, activation, support)
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
         if self.normalization == "parameter":
-            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "parameter"))
-            best = self._polish(X, E, g, activation, starts[: max(8, block_size)], None)[:block_size]
-            return _block(best.to(given), refit_decrease(X, E, g, activation, best))
-        Q = orthonormal(X.new_ones(len(X), 1) if basis is None else basis, root)
-        favour = self._favour(X, g, activation, V)
-        score, chosen = self._score(X, root, target, activation, V, Q, favour, block_size)
+            values = polar_value(X, E, g, activation, V.flatten(0, 1), "parameter", operator=operator)
+            starts = _best_per_direction(V, values)[: max(8, block_size)]
+            best = self._polish(X, E, g, activation, starts, None, operator=operator)[:block_size]
+            return _block(best.to(given), refit_decrease(X, E, g, activation, best, operator))
+        Q = orthonormal(E.new_ones(len(E), 1) if basis is None else basis, root)
+        favour = self._favour(X, weight, activation, V)
+        score, chosen = self._score(
+            X, root, target, activation, V, Q, favour=favour, size=block_size, operator=operator
+        )
         if block_size == 1:
-            starts = _best_per_direction(V, polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q))
-            pool = torch.cat([chosen, starts[:8]])
-            chosen = self._polish(X, E, g, activation, pool, Q)[:1]
-            score = float(polar_value(X, E, g, activation, chosen, "feature", Q)[0]) ** 2
+            values = polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q, operator)
+            pool = torch.cat([chosen, _best_per_direction(V, values)[:8]])
+            chosen = self._polish(X, E, g, activation, pool, Q, operator=operator)[:1]
+            score = float(polar_value(X, E, g, activation, chosen, "feature", Q, operator)[0]) ** 2
         return _block(chosen.to(given), 0.5 * score) if score > 0 else None
 
     # candidates ------------------------------------------------------------------------------------------------
@@ -174,21 +186,26 @@ class PolarSearch(BaseEstimator):
         uniform = X.new_full((len(rows),), 1 / len(rows))
         return X[rows], E[rows], uniform, None if basis is None else basis[rows]
 
-    def _directions(self, X: Tensor, E: Tensor, g: Tensor, live: Tensor | None, generator: torch.Generator) -> Tensor:
+    def _directions(
+        self, X: Tensor, E: Tensor | None, g: Tensor, live: Tensor | None, generator: torch.Generator
+    ) -> Tensor:
         d, k = X.shape[1], max(4, self.n_directions // 4)
         if d == 1:
             return X.new_ones(1, 1)
         signs = _normal((k, d), generator, X)
-        M = X * (E * g[:, None])[:, :1]
-        for _ in range(5):
-            signs = torch.sign(signs @ M.T) @ M
         first, second = draw_rows(X, g, k, generator), draw_rows(X, g, k, generator)
-        centred = X - g @ X
-        covariance = (centred * g[:, None]).T @ centred
-        ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
-        moments = (centred * g[:, None]).T @ E
-        least_squares = torch.linalg.solve(covariance + ridge * torch.eye(d, dtype=X.dtype, device=X.device), moments)
-        parts = [least_squares.T, moments.T, _normal((k, d), generator, X), X[first] - X[second], signs]
+        parts = [_normal((k, d), generator, X), X[first] - X[second]]
+        if E is not None:
+            M = X * (E * g[:, None])[:, :1]
+            for _ in range(5):
+                signs = torch.sign(signs @ M.T) @ M
+            centred = X - g @ X
+            covariance = (centred * g[:, None]).T @ centred
+            ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
+            moments = (centred * g[:, None]).T @ E
+            ridge = ridge * torch.eye(d, dtype=X.dtype, device=X.device)
+            least_squares = torch.linalg.solve(covariance + ridge, moments)
+            parts = [least_squares.T, moments.T, *parts, signs]
         if live is not None and len(live):
             places = torch.randperm(len(live), generator=generator)[:k].to(X.device)
             parts.append(live[places])
@@ -239,8 +256,10 @@ class PolarSearch(BaseEstimator):
         activation: Activation,
         V: Tensor,
         Q: Tensor,
+        *,
         favour: Tensor,
         size: int,
+        operator: Operator | None,
     ) -> tuple[float, Tensor]:
         """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
 
@@ -248,14 +267,14 @@ class PolarSearch(BaseEstimator):
         and, for the choice neuron by neuron, the features of largest decrease are kept.
         """
         k, K, _ = V.shape
-        n = len(X)
+        n = len(root)
         per_direction = 3 * K * n * X.element_size()
         rows = max(1, min(k, 4 * CHUNK_BYTES.get(X.device.type, CHUNK_BYTES["cpu"]) // per_direction))
         kept = max(4 * size, 4 * rows)
         best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
         pool_features, pool_neurons, pool_favour = [], [], []
         for part, factor in zip(V.split(rows), favour.split(rows), strict=True):
-            features = self._features(X, root, part, activation, Q)
+            features = self._features(X, root, part, activation, Q, operator)
             moments = features @ target  # (rows, K, c)
             if size > 1 and activation.is_piecewise_linear:
                 scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, size)
@@ -271,7 +290,9 @@ class PolarSearch(BaseEstimator):
         return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
 
     @staticmethod
-    def _features(X: Tensor, root: Tensor, V: Tensor, activation: Activation, Q: Tensor) -> Tensor:
+    def _features(
+        X: Tensor, root: Tensor, V: Tensor, activation: Activation, Q: Tensor, operator: Operator | None
+    ) -> Tensor:
         """Candidate features without their part in the span of Q, normalised; zero where nothing is left.
 
         Returns
@@ -280,7 +301,10 @@ class PolarSearch(BaseEstimator):
             Rows times the roots of the weights.
         """
         flat = V.flatten(0, 1)
-        features = activation.value(torch.addmm(flat[:, -1:], flat[:, :-1], X.T)).mul_(root[:, 0])
+        if operator is None:  # neurons in rows: what follows runs along rows
+            features = activation.value(torch.addmm(flat[:, -1:], flat[:, :-1], X.T)).mul_(root[:, 0])
+        else:
+            features = (neuron_features(X, activation, flat, operator) * root).T.contiguous()
         before = features.square().sum(-1)
         features -= (features @ Q) @ Q.T
         norms = features.square().sum(-1)
@@ -288,15 +312,26 @@ class PolarSearch(BaseEstimator):
         features *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
         return features.view(*V.shape[:2], -1)
 
-    def _polish(self, X: Tensor, E: Tensor, g: Tensor, activation: Activation, V: Tensor, Q: Tensor | None) -> Tensor:
+    def _polish(
+        self,
+        X: Tensor,
+        E: Tensor,
+        g: Tensor,
+        activation: Activation,
+        V: Tensor,
+        Q: Tensor | None,
+        *,
+        operator: Operator | None,
+    ) -> Tensor:
         """Let neurons ascend, join the exact solution where there is one, and sort them by value."""
-        V = ascend(X, E, g, activation, V, self.normalization, Q)
+        V = ascend(X, E, g, activation, V, self.normalization, Q, operator=operator)
         exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
         constant_only = Q is None or Q.shape[1] == 1
-        if exact and activation.is_piecewise_linear and constant_only:
+        if exact and activation.is_piecewise_linear and constant_only and operator is None:
             found = exact_neuron(X, E, g, activation, self.normalization)
             V = torch.cat([torch.cat(found)[None], V])
-        return V[polar_value(X, E, g, activation, V, self.normalization, Q).argsort(descending=True, stable=True)]
+        values = polar_value(X, E, g, activation, V, self.normalization, Q, operator)
+        return V[values.argsort(descending=True, stable=True)]
 
 
 def _double(A: Tensor) -> Tensor:

@@ -2,8 +2,9 @@
 
 from skgrow.networks._activations import ACTIVATIONS, Activation
 from skgrow.networks._convert import from_torch, to_torch
+from skgrow.networks._merge import merge
 from skgrow.networks._mlp import MLP, LayerPass
-from skgrow.networks._surgery import direct_sum, from_standardized, prune, scale, widen
+from skgrow.networks._surgery import direct_sum, from_standardized, positions, prune, scale, widen
 
 __all__ = [
     "ACTIVATIONS",
@@ -13,6 +14,8 @@ __all__ = [
     "direct_sum",
     "from_standardized",
     "from_torch",
+    "merge",
+    "positions",
     "prune",
     "scale",
     "to_torch",

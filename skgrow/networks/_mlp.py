@@ -180,16 +180,28 @@ class MLP:
             torch.sum(d, 0, out=grad[b])
         return grad
 
-    def jacobian(self, state: LayerPass) -> Tensor:
-        r"""Return the derivatives of all outputs by all parameters, shape (c, n, n_parameters).
+    def jacobian(self, state: LayerPass, seed: Tensor | None = None) -> Tensor:
+        r"""Return the derivatives of outputs, or of combinations of them, by all parameters.
 
-        Row ``[k, j]`` is :math:`d_i \otimes x_{i-1}` layer by layer, with the backward pass started at output k.
+        Row ``[k, j]`` is :math:`d_i \otimes x_{i-1}` layer by layer, with the backward pass started at ``seed[k, j]``.
+
+        Parameters
+        ----------
+        state : LayerPass
+            Of the same network.
+        seed : Tensor of shape (k, n, c), optional
+            Combinations of outputs, per sample; default: every output by itself, k = c.
+
+        Returns
+        -------
+        Tensor of shape (k, n, n_parameters)
         """
         n, c = state.output.shape
-        seed = torch.eye(c, dtype=self.theta.dtype, device=self.theta.device).unsqueeze(1).expand(c, n, c)
-        jac = self.theta.new_empty(c, n, self.n_parameters)
+        if seed is None:
+            seed = torch.eye(c, dtype=self.theta.dtype, device=self.theta.device).unsqueeze(1).expand(c, n, c)
+        jac = self.theta.new_empty(len(seed), n, self.n_parameters)
         for (w, b), d, x in zip(self.slices, self.backward_pass(state, seed), state.inputs, strict=True):
-            out = jac[..., w].view(c, n, d.shape[-1], x.shape[-1])
+            out = jac[..., w].view(len(seed), n, d.shape[-1], x.shape[-1])
             torch.mul(d.unsqueeze(-1), x.unsqueeze(-2), out=out)
             jac[..., b] = d
         return jac

@@ -106,11 +106,11 @@ def widen(network: MLP, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -
     biases[layer] = torch.cat([biases[layer], b_in])
     weights[layer + 1] = torch.cat([weights[layer + 1], W_out], dim=1)
     wider = MLP.from_arrays(weights, biases, network.activation)
-    return wider, _positions(network, wider)
+    return wider, positions(network, wider)
 
 
-def _positions(old: MLP, new: MLP) -> Tensor:
-    """Positions in ``new.theta`` of the entries of ``old.theta`` when old arrays are leading blocks of new ones."""
+def positions(old: MLP, new: MLP) -> Tensor:
+    """Return the places in ``new.theta`` of the entries of ``old.theta``; old arrays are leading blocks of new ones."""
     places = torch.arange(new.n_parameters, device=new.theta.device)
     parts = []
     for (w, b), W_new, W_old in zip(new.slices, new.weights, old.weights, strict=True):

@@ -1,13 +1,15 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
-from skgrow.training._evidence import Evidence, damped_cholesky, evidence
+from skgrow.training._curvature import Curvature, DenseCurvature, KroneckerCurvature, curvature_of, damped_cholesky
+from skgrow.training._evidence import Evidence, evidence
 from skgrow.training._first_order import Adam, StochasticGradient
 from skgrow.training._history import History
 from skgrow.training._lbfgs import LBFGS
 from skgrow.training._levenberg_marquardt import LevenbergMarquardt
 from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit
-from skgrow.training._losses import SquaredError
+from skgrow.training._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
+from skgrow.training._operators import Operator, derivative, gradient, is_linear
 from skgrow.training._problem import Problem
 from skgrow.training._reduction import CHUNK_BYTES, sum_over_samples
 
@@ -18,19 +20,33 @@ __all__ = [
     "Action",
     "Adam",
     "AutoSolver",
+    "CrossEntropy",
+    "Curvature",
+    "DenseCurvature",
     "Evidence",
     "History",
+    "Huber",
+    "KroneckerCurvature",
     "LevenbergMarquardt",
+    "Logistic",
+    "Loss",
     "Monitor",
+    "Operator",
+    "Poisson",
     "Policy",
     "Problem",
+    "Quantile",
     "SquaredError",
     "StochasticGradient",
     "Trained",
+    "curvature_of",
     "damped_cholesky",
+    "derivative",
     "descend",
     "evidence",
     "fit",
     "gauss_newton_work",
+    "gradient",
+    "is_linear",
     "sum_over_samples",
 ]

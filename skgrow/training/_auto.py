@@ -43,7 +43,7 @@ class AutoSolver:
     def choose(self, network: MLP, problem: Problem) -> Any:
         """Return the solver for a network on a problem."""
         work = gauss_newton_work(problem.n_samples, problem.Y.shape[1], network.n_parameters)
-        if work <= GAUSS_NEWTON_WORK:
+        if work <= GAUSS_NEWTON_WORK and problem.curvature_kind == "dense":
             return self.second_order
         return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch
 

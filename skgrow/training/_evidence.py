@@ -15,7 +15,7 @@ are
     \gamma = p - \tfrac{\alpha}{n} \operatorname{tr}\big(P (G + \tfrac{\alpha}{n} P)^{-1}\big),\qquad
     a = \gamma / |\theta_p|^2, \qquad \sigma^2 = n S / (n c - \gamma - c).
 
-The c output biases have a flat prior. Training takes ``PLUG_IN_FACTOR`` times this penalty.
+The c output biases have a flat prior. Training takes ``loss.plug_in_factor`` times this penalty.
 
 Beside the evidence stands generalised cross-validation (Craven and Wahba 1979),
 
@@ -32,19 +32,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from skgrow.networks import MLP
+from skgrow.training._curvature import Curvature, DenseCurvature
+from skgrow.training._losses import Loss, SquaredError
 
 #: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
 GCV_INFLATION = 1.4
-
-
-#: How many times the evidence's penalty training uses. The hyperparameters of the evidence are meant for predictions
-#: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode needs
-#: a larger penalty to predict as well. Twice was found better than once on four data sets of five.
-PLUG_IN_FACTOR = 2.0
 
 
 @dataclass(frozen=True)
@@ -55,20 +50,20 @@ class Evidence:
     ----------
     alpha : float
         L2 penalty: prior precision times noise variance.
-    noise_variance : float
-        Noise variance, in squared target units of the problem.
+    dispersion : float
+        Noise variance for the squared error, in squared target units of the problem; 1 for cross-entropy.
     effective_parameters : float
         Number of well-determined parameters, output biases included.
     log_evidence : float
         Logarithm of the marginal likelihood (Laplace approximation), equivalent optima of the same function counted.
         NaN without a penalty, where there is no prior.
     gcv : float
-        Generalised cross-validation: estimated mean squared error on new data, per output. Infinite where the
-        network has too many effective parameters for the data.
+        Generalised cross-validation: estimated loss on new data; the mean squared error per output where the loss is
+        half of it. Infinite where the network has too many effective parameters for the data.
     """
 
     alpha: float
-    noise_variance: float
+    dispersion: float
     effective_parameters: float
     log_evidence: float
     gcv: float
@@ -77,11 +72,12 @@ class Evidence:
 def evidence(
     network: MLP,
     data_loss: float,
-    gram: Tensor,
+    curvature: Curvature | Tensor,
     total_weight: float,
     penalised: Tensor,
     alpha: float,
     update: bool = True,
+    loss: Loss | None = None,
 ) -> Evidence:
     """Return the evidence at ``alpha`` and, if ``update``, the next hyperparameters of the fixed-point iteration.
 
@@ -90,55 +86,62 @@ def evidence(
     network : MLP
         At, or near, a minimum of the objective with penalty ``alpha``.
     data_loss : float
-        Its loss, half the weighted mean squared error summed over outputs.
-    gram : Tensor of shape (p, p)
+        Its loss, the weighted mean summed over outputs.
+    curvature : DenseCurvature, KroneckerCurvature or Tensor of shape (p, p)
         Gauss-Newton matrix of the data loss.
     total_weight : float
-        Number of observations.
+        Number of samples.
     penalised : Tensor of shape (p,)
         One for penalised parameters, zero for free ones.
     alpha : float
         Current penalty, not negative.
     update : bool, default=True
         Whether the returned ``alpha`` is the updated one.
+    loss : Loss, optional
+        Default: squared error.
     """
+    loss = SquaredError() if loss is None else loss
+    if isinstance(curvature, Tensor):
+        curvature = DenseCurvature(curvature)
     n, c = total_weight, network.layer_sizes[-1]
-    n_observed = n * c
+    n_observed = loss.n_observed(n, c)
     p_penalised = float(penalised.sum())
     ratio = alpha / n
-    if not math.isfinite(data_loss) or not bool(torch.isfinite(gram).all()):
+    if not math.isfinite(data_loss) or not curvature.is_finite():
         return Evidence(alpha, math.nan, math.nan, math.nan, math.inf)
-    factor = damped_cholesky(gram, ratio * penalised)
-    inverse_diagonal = torch.cholesky_inverse(factor).diagonal()
+    log_det, inverse_diagonal = curvature.damped(ratio, penalised)
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
     theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
-    squared_sum = max(2 * n * data_loss, n_observed * 1e-24)
-    noise = squared_sum / max(n_observed - gamma - c, 1.0)
+    total = max(n * data_loss, n_observed * 1e-24)
+    dispersion = 1.0 if loss.known_dispersion else loss.degree * total / max(n_observed - gamma - c, 1.0)
     log_evidence = math.nan
     if alpha > 0:
-        precision = alpha / noise
-        # log |H| = p log(n / noise) + log |G + ratio P|
-        log_det = network.n_parameters * math.log(n / noise) + 2 * float(factor.diagonal().log().sum())
+        precision = alpha / dispersion
+        # log |H| = p log(n / dispersion) + log |G + ratio P|
         log_evidence = (
-            -0.5 * squared_sum / noise
+            -total / dispersion
             - 0.5 * precision * theta_squared
-            - 0.5 * log_det
+            - 0.5 * (network.n_parameters * math.log(n / dispersion) + log_det)
             + 0.5 * p_penalised * math.log(precision)
-            - 0.5 * n_observed * math.log(2 * math.pi * noise)
+            + n_observed * loss.log_normaliser(dispersion)
             + 0.5 * c * math.log(2 * math.pi)
             + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
         )
-    room = 1 - GCV_INFLATION * (gamma + c) / n_observed
-    gcv = squared_sum / n_observed / room**2 if room > 0 else math.inf
+    share = GCV_INFLATION * (gamma + c) / n_observed
+    gcv = math.inf
+    if share < 1 and loss.known_dispersion:
+        gcv = (total + GCV_INFLATION * (gamma + c) / (1 - share)) / n
+    elif share < 1:
+        gcv = loss.degree * total / n_observed / (1 - share) ** loss.degree
     next_alpha = alpha
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
-        next_alpha = min(gamma * noise / theta_squared, 1e3 * n * float(gram.diagonal().max()))
-    return Evidence(next_alpha, noise, gamma + c, log_evidence, gcv)
+        next_alpha = min(gamma * dispersion / theta_squared, 1e3 * n * curvature.largest())
+    return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
 
 
-def next_penalty(found: Evidence, alpha: float) -> float:
+def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:
     """Return the penalty to train with next; where nothing is penalised yet, the one of before."""
-    return alpha if found.alpha == alpha else PLUG_IN_FACTOR * found.alpha
+    return alpha if found.alpha == alpha else loss.plug_in_factor * found.alpha
 
 
 def _log_symmetries(network: MLP, determined: Tensor) -> float:
@@ -157,16 +160,3 @@ def _log_symmetries(network: MLP, determined: Tensor) -> float:
         if network.activation.name in ("tanh", "logistic"):
             total += count * math.log(2)
     return total
-
-
-def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
-    """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
-    extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
-    matrix = gram + torch.diag(damping)
-    for _ in range(40):
-        factor, info = torch.linalg.cholesky_ex(matrix)
-        if int(info) == 0:
-            return factor
-        extra = max(10 * extra, 1e-300)
-        matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")

@@ -66,9 +66,15 @@ class LevenbergMarquardtState:
         self.alpha = problem.alpha  # that the network was found with
         if problem.auto_alpha:
             self.evidence = evidence(
-                network, float(loss), self.gram, problem.total_weight, self.penalised, problem.alpha
+                network,
+                float(loss),
+                self.gram,
+                problem.total_weight,
+                self.penalised,
+                problem.alpha,
+                loss=problem.loss,
             )
-            problem.alpha = next_penalty(self.evidence, problem.alpha)
+            problem.alpha = next_penalty(self.evidence, problem.alpha, problem.loss)
         ratio = problem.alpha / problem.total_weight
         self.objective = loss + problem.penalty(network)
         self.gradient = gradient + ratio * self.penalised * network.theta

@@ -13,12 +13,17 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skgrow.networks import MLP
+from skgrow.training._curvature import curvature_of
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._history import History
 from skgrow.training._problem import Problem
 
 #: Relative gain of the criterion that counts as one: less is no reason to exchange neurons or to keep more of them.
 _LEAST_GAIN = 1e-3
+
+
+#: Descents of a solver that does not set the penalty itself: again while the evidence moves it by more than this, in logs.
+_PENALTY_ROUNDS, _PENALTY_MOVED = 4, 0.3
 
 
 class Schedule(Protocol):
@@ -202,10 +207,21 @@ def fit(
 
     def train(start: MLP, before: Trained | None, kept: Tensor | None) -> Trained:
         previous = before.state if before is not None else None
-        state = descend(
-            start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
-        )
-        return _measure(state.network, problem, validation, criterion, state)
+        best: Trained | None = None
+        for _ in range(_PENALTY_ROUNDS):
+            state = descend(
+                start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
+            )
+            trained = _measure(state.network, problem, validation, criterion, state)
+            if best is not None and not _evident(trained) > _evident(best):
+                break
+            best = trained
+            if abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED:
+                break
+            start, previous, kept = state.network, state, None
+        assert best is not None  # noqa: S101
+        problem.alpha = best.alpha
+        return best
 
     def record(trained: Trained, name: str, accepted: bool, parent: int | None) -> None:
         trained.row = len(history)
@@ -227,6 +243,8 @@ def fit(
         history.append(row)
         monitor.stage(row, trained.network)
 
+    # of a log likelihood, less than one in total says nothing
+    least = {"gcv": 1 / problem.total_weight, "evidence": 1.0}.get(criterion, 0.0) * problem.loss.known_dispersion
     best = current = train(network, None, None)
     record(current, "start", True, None)
     try:
@@ -241,11 +259,15 @@ def fit(
                 problem.alpha, problem.auto_alpha = base.alpha, False
                 trained = train(proposal.network, base, proposal.kept)
                 problem.auto_alpha = True
-            accepted = trained.loss <= base.loss and (not proposal.must_gain or _gains(trained, base))
+            if criterion == "objective":  # the data loss may rise where the penalty falls by more
+                lower = trained.criterion >= base.criterion - 1e-14 * abs(base.criterion)
+            else:
+                lower = trained.loss <= base.loss
+            accepted = lower and (not proposal.must_gain or _gains(trained, base, least))
             record(trained, proposal.name, accepted, base.row)
             current = trained if accepted else base
             problem.alpha = current.alpha
-            if _gains(current, best):
+            if _gains(current, best, least) or (criterion == "objective" and accepted):
                 best = current
     except KeyboardInterrupt:
         _warn_interrupted(monitor)
@@ -255,11 +277,15 @@ def fit(
     return best
 
 
-def _gains(trained: Trained, other: Trained) -> bool:
-    """Whether the criterion is better by more than a trifle."""
+def _gains(trained: Trained, other: Trained, least: float) -> bool:
+    """Whether the criterion is better by more than a trifle, ``least`` or relatively."""
     if not math.isfinite(other.criterion):
         return trained.criterion > other.criterion
-    return trained.criterion > other.criterion + _LEAST_GAIN * abs(other.criterion)
+    return trained.criterion > other.criterion + max(least, _LEAST_GAIN * abs(other.criterion))
+
+
+def _evident(trained: Trained) -> float:
+    return trained.evidence.log_evidence if trained.evidence is not None else -math.inf
 
 
 def _measure(
@@ -269,14 +295,14 @@ def _measure(
     criterion: str,
     state: Any,
 ) -> Trained:
-    loss = float(problem.data_loss(network))
+    loss, alpha = float(problem.data_loss(network)), getattr(state, "alpha", problem.alpha)
     found = getattr(state, "evidence", None)
-    if found is None and criterion in ("evidence", "gcv"):
-        _, _, gram = problem.gauss_newton(network)
+    sets_penalty = problem.auto_alpha and problem.curvature_kind == "kronecker"
+    if found is None and (criterion in ("evidence", "gcv") or sets_penalty):
+        curvature = curvature_of(network, problem)
         mask = problem.penalty_weights(network)
-        for _ in range(5 if problem.auto_alpha else 1):
-            found = evidence(network, loss, gram, problem.total_weight, mask, problem.alpha, problem.auto_alpha)
-            problem.alpha = next_penalty(found, problem.alpha)
+        found = evidence(network, loss, curvature, problem.total_weight, mask, alpha, problem.auto_alpha, problem.loss)
+        problem.alpha = next_penalty(found, alpha, problem.loss)
     validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
     value = {
         "validation": lambda: -validation_loss,
@@ -284,5 +310,4 @@ def _measure(
         "evidence": lambda: found.log_evidence if found else -math.inf,
         "objective": lambda: -float(problem.objective(network)),
     }[criterion]()
-    alpha = getattr(state, "alpha", problem.alpha)
     return Trained(network, alpha, loss, value, found, validation_loss, state)

@@ -1,23 +1,270 @@
-"""Losses: value, negative functional gradient and curvature, per sample."""
+r"""Losses: value, negative functional gradient and curvature, per sample.
+
+All are convex in the output f, at least zero, and come as one negative functional gradient
+:math:`E = -d\ell/df` and a positive semidefinite curvature H that is the Hessian or majorises it: Gauss-Newton
+matrices are :math:`\sum_i g_i J_i^T H_i J_i`. As likelihoods they are :math:`\exp(-\ell/\varphi)` up to a factor, with
+a dispersion :math:`\varphi` that is either known or estimated; ``degree`` q is the one of homogeneity in the scale
+of the residual, so that :math:`\varphi = q \bar\ell` per degree of freedom.
+"""
 
 from __future__ import annotations
 
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
 
 
-class SquaredError:
-    r"""Half the squared error, :math:`\ell(f, y) = \tfrac12 |y - f|^2`, summed over outputs.
+@dataclass(frozen=True)
+class Loss:
+    """What all losses share; the curvature is diagonal in the outputs unless a loss says otherwise."""
 
-    Its negative functional gradient is the residual and its curvature with respect to f is the identity, so
-    Gauss-Newton and an output-layer refit are exact least squares.
+    is_quadratic: ClassVar[bool] = False
+    is_separable: ClassVar[bool] = True
+    known_dispersion: ClassVar[bool] = False
+    degree: ClassVar[int] = 2
+    #: How many times the evidence's penalty training uses. The hyperparameters of the evidence are meant for predictions
+    #: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode
+    #: needs a larger penalty to predict as well. For the squared error twice was found better than once on four data sets
+    #: of five. Where the noise is known, as in classification, the evidence's own penalty is not too small.
+    plug_in_factor: ClassVar[float] = 2.0
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the loss of every sample, summed over outputs, shape (n,)."""
+        raise NotImplementedError
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        r"""Return :math:`E = -d\ell/df`, shape (n, c)."""
+        raise NotImplementedError
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the diagonal of the curvature, or of a diagonal matrix above it, shape (n, c)."""
+        raise NotImplementedError
+
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the curvature as matrices, shape (n, c, c)."""
+        return torch.diag_embed(self.curvature(F, Y))
+
+    def curvature_root(self, F: Tensor, Y: Tensor) -> Tensor | None:
+        r"""Return columns r_k with :math:`H = \sum_k r_k r_k^T`, shape (c, n, c); None for the identity."""
+        return torch.diag_embed(self.curvature(F, Y).sqrt()).transpose(0, 1)
+
+    def link(self, F: Tensor) -> Tensor:
+        """Return the prediction of the target from the output, shape (n, c)."""
+        return F
+
+    def log_normaliser(self, dispersion: float) -> float:
+        """Return the log of the factor in front of ``exp(-loss / dispersion)``, per observation."""
+        return -0.5 * math.log(2 * math.pi * dispersion)
+
+    def n_observed(self, total_weight: float, n_outputs: int) -> float:
+        """Return the number of scalar observations in the data."""
+        return total_weight * n_outputs
+
+
+class SquaredError(Loss):
+    r"""Half the squared error, :math:`\ell = \tfrac12 |y - f|^2`.
+
+    Its negative functional gradient is the residual and its curvature the identity, so Gauss-Newton and an
+    output-layer refit are exact least squares.
     """
 
-    @staticmethod
-    def value(F: Tensor, Y: Tensor) -> Tensor:
-        """Return the loss of every sample, shape (n,)."""
+    is_quadratic = True
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the loss of every sample."""
         return (Y - F).square().sum(1).mul_(0.5)
 
-    @staticmethod
-    def negative_gradient(F: Tensor, Y: Tensor) -> Tensor:
-        r"""Return :math:`E = -d\ell/df`, shape (n, c)."""
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the residual."""
         return Y - F
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return ones."""
+        return torch.ones_like(F)
+
+    def curvature_root(self, F: Tensor, Y: Tensor) -> None:  # noqa: ARG002
+        """Return None: the identity."""
+        return
+
+
+class Poisson(Loss):
+    r"""Half the Poisson deviance with log link, :math:`\ell = e^f - y f + y \log y - y` for counts y.
+
+    The curvature :math:`e^f` is the mean; it is bounded on sets where f is. The dispersion is estimated
+    (quasi-Poisson), since counts usually vary more than Poisson's law says.
+    """
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return half the deviance of every sample."""
+        return (F.exp() - Y * F + torch.special.xlogy(Y, Y) - Y).sum(1)
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the residual, target minus mean."""
+        return Y - F.exp()
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the mean."""
+        return F.exp()
+
+    def link(self, F: Tensor) -> Tensor:
+        """Return the mean."""
+        return F.exp()
+
+
+@dataclass(frozen=True)
+class Huber(Loss):
+    r"""Huber's loss: :math:`\tfrac12 r^2` for residuals up to ``epsilon``, :math:`\epsilon (|r| - \epsilon/2)` beyond.
+
+    The curvature is the weight :math:`\min(1, \epsilon/|r|)` of iteratively reweighted least squares: the parabola of
+    that curvature which touches the loss at r lies above it.
+
+    Parameters
+    ----------
+    epsilon : float, default=1.35
+        In units of the target.
+    """
+
+    epsilon: float = 1.35
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the loss of every sample."""
+        size = (Y - F).abs()
+        inner = size.clamp_max(self.epsilon)
+        return (inner * (size - 0.5 * inner)).sum(1)
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the residual, cut off at ``epsilon``."""
+        return (Y - F).clamp(-self.epsilon, self.epsilon)
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the weights of iteratively reweighted least squares."""
+        return self.epsilon / (Y - F).abs().clamp_min(self.epsilon)
+
+
+@dataclass(frozen=True)
+class Quantile(Loss):
+    r"""The pinball loss of a quantile :math:`\tau`, rounded off at zero as by Hunter and Lange (2000).
+
+    .. math::
+        \ell(r) = \tfrac12 |r| + (\tau - \tfrac12) r - \tfrac{\epsilon}{2} \log(1 + |r|/\epsilon) + \text{const},
+        \qquad E = \tfrac{r}{2(\epsilon + |r|)} + \tau - \tfrac12 .
+
+    The parabola of curvature :math:`1/(2(\epsilon + |r|))` which touches it at r lies above it. The constant makes the
+    least value zero.
+
+    Parameters
+    ----------
+    quantile : float, default=0.5
+        In (0, 1).
+    epsilon : float, default=0.01
+        Half width of the rounding, in units of the target.
+
+    References
+    ----------
+    Hunter and Lange, "Quantile regression via an MM algorithm", J. Comput. Graph. Statist. 9, 2000.
+    """
+
+    degree: ClassVar[int] = 1
+    quantile: float = 0.5
+    epsilon: float = 0.01
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the loss of every sample."""
+        lean = abs(2 * self.quantile - 1)
+        least = 0.5 * self.epsilon * (lean + math.log1p(-lean))
+        return (self._rounded(Y - F) - least).clamp_min(0).sum(1)
+
+    def _rounded(self, R: Tensor) -> Tensor:
+        size = R.abs()
+        return 0.5 * (size - self.epsilon * torch.log1p(size / self.epsilon)) + (self.quantile - 0.5) * R
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        r"""Return about :math:`\tau` where the target is above and :math:`\tau - 1` where it is below."""
+        R = Y - F
+        return 0.5 * R / (self.epsilon + R.abs()) + (self.quantile - 0.5)
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the curvatures of the touching parabolas."""
+        return 0.5 / (self.epsilon + (Y - F).abs())
+
+    def log_normaliser(self, dispersion: float) -> float:
+        """Return that of the asymmetric Laplace distribution."""
+        return math.log(self.quantile * (1 - self.quantile) / dispersion)
+
+
+class Logistic(Loss):
+    r"""Cross-entropy of independent labels, :math:`\ell = \log(1 + e^f) - y f`, of curvature :math:`p(1 - p) \le 1/4`."""
+
+    known_dispersion = True
+    plug_in_factor = 1.0
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the cross-entropy of every sample, in nats."""
+        return (softplus(F) - Y * F).sum(1)
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return label minus probability."""
+        return Y - torch.sigmoid(F)
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the variances of the labels."""
+        return (logsigmoid(F) + logsigmoid(-F)).exp()
+
+    def link(self, F: Tensor) -> Tensor:
+        """Return the probabilities."""
+        return torch.sigmoid(F)
+
+    def log_normaliser(self, dispersion: float) -> float:  # noqa: ARG002
+        """Return 0."""
+        return 0.0
+
+
+class CrossEntropy(Loss):
+    r"""Cross-entropy of classes, :math:`\ell = \log \sum_k e^{f_k} - \sum_k y_k f_k` with :math:`\sum_k y_k = 1`.
+
+    The Hessian is :math:`\operatorname{diag}(p) - p p^T`, at most 1/2 (Boehning 1992); it vanishes along
+    :math:`(1, \dots, 1)`. Its root has the columns :math:`\sqrt{p_k} (e_k - p)`.
+    """
+
+    known_dispersion = True
+    plug_in_factor = 1.0
+    is_separable = False
+
+    def value(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the cross-entropy of every sample, in nats."""
+        return torch.logsumexp(F, 1) * Y.sum(1) - (Y * F).sum(1)
+
+    def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return the indicator of the class minus the probabilities."""
+        return Y - torch.softmax(F, 1)
+
+    def curvature(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the probabilities: their diagonal matrix is above the Hessian."""
+        return torch.softmax(F, 1)
+
+    def hessian(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the Hessian, shape (n, c, c)."""
+        P = torch.softmax(F, 1)
+        return torch.diag_embed(P) - P[:, :, None] * P[:, None, :]
+
+    def curvature_root(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the columns of the root, shape (c, n, c)."""
+        P = torch.softmax(F, 1)
+        root = torch.diag_embed(P.sqrt()) - P[:, :, None] * P.sqrt()[:, None, :]
+        return root.permute(2, 0, 1)
+
+    def link(self, F: Tensor) -> Tensor:
+        """Return the probabilities."""
+        return torch.softmax(F, 1)
+
+    def log_normaliser(self, dispersion: float) -> float:  # noqa: ARG002
+        """Return 0."""
+        return 0.0
+
+    def n_observed(self, total_weight: float, n_outputs: int) -> float:
+        """Return the number of scalar observations: the classes of a sample sum to one."""
+        return total_weight * (n_outputs - 1)

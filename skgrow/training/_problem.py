@@ -2,66 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from skgrow.networks import MLP
-from skgrow.training._losses import SquaredError
+from skgrow.training._losses import Loss, SquaredError
+from skgrow.training._operators import Operator
 from skgrow.training._reduction import sum_over_samples
 
 
 @dataclass
 class Problem:
-    r"""Minimise :math:`\sum_i g_i \ell(F(x_i), y_i) + \frac{\alpha}{2 n} |\theta|^2` over networks F.
+    r"""Minimise :math:`\sum_i g_i \ell(F(x_i), y_i) + \text{penalty}` over networks F.
 
-    The penalty is on all weights and hidden biases; output biases are free. With unit weights this is
-    the objective of :class:`~sklearn.neural_network.MLPRegressor`, there without penalty on biases.
+    The penalty is :math:`\frac{\alpha}{2 n} |\theta|^2` on all weights and hidden biases; output biases are free.
+    With unit weights this is the objective of :class:`~sklearn.neural_network.MLPRegressor`, there without penalty on
+    biases. The path penalty of a network with one hidden layer is
+    :math:`\frac{\alpha}{n} \sum_j |a_j| |(w_j, b_j)|`, which the former is for balanced (leaky) ReLU neurons.
 
     Parameters
     ----------
     X : Tensor of shape (n, d)
         Inputs.
     Y : Tensor of shape (n, c)
-        Targets.
+        Targets; with an operator of q components (n q, c), component by component.
     sample_weight : Tensor of shape (n,), optional
-        Not negative; ``g`` is this normalised to sum 1. Weights count observations: ``total_weight``, their
-        sum, is the number of observations that the evidence sees.
+        Not negative; ``g`` is this normalised to sum 1 (over all rows of Y). Weights count observations:
+        ``total_weight``, their sum, is the number of observations that the evidence sees.
     alpha : float, default=0
         Strength of the penalty.
-    loss : SquaredError
+    loss : Loss, default=SquaredError()
         The loss.
     auto_alpha : bool, default=False
         Whether training may set ``alpha`` by the evidence.
+    operator : Operator, optional
+        Linear operator H: its image HF is fitted instead of F.
+    penalty_kind : {"l2", "path"}, default="l2"
+        The penalty.
+    curvature_kind : {"dense", "kronecker"}, default="dense"
+        What the evidence is computed from.
+    offset : Tensor of shape of Y, optional
+        Added to the outputs: what a frozen part of the network contributes.
     """
 
     X: Tensor
     Y: Tensor
     sample_weight: Tensor | None = None
     alpha: float = 0.0
-    loss: SquaredError = field(default_factory=SquaredError)
+    loss: Loss = field(default_factory=SquaredError)
     auto_alpha: bool = False
+    operator: Operator | None = None
+    penalty_kind: str = "l2"
+    curvature_kind: str = "dense"
+    offset: Tensor | None = None
 
     def __post_init__(self) -> None:
-        n = self.X.shape[0]
+        rows, copies = len(self.Y), len(self.Y) // len(self.X)
         if self.sample_weight is None:
-            self.total_weight = float(n)
-            self.g = self.X.new_full((n,), 1.0 / n)
+            self.total_weight = float(rows)
+            self.g = self.X.new_full((rows,), 1.0 / rows)
         else:
-            total = self.sample_weight.sum()
+            weight = self.sample_weight.repeat(copies)
+            total = weight.sum()
             self.total_weight = float(total)
-            self.g = self.sample_weight / total
+            self.g = weight / total
 
     @property
     def n_samples(self) -> int:
-        """Number of rows."""
+        """Number of samples."""
         return self.X.shape[0]
 
-    def with_targets(self, Y: Tensor) -> Problem:
-        """Return the same problem with other targets, for example residuals."""
-        return replace(self, Y=Y)
+    @property
+    def n_observed(self) -> float:
+        """Number of scalar observations."""
+        return self.loss.n_observed(self.total_weight, self.Y.shape[1])
 
     # penalty -----------------------------------------------------------------------------------------------
 
@@ -73,68 +90,119 @@ class Problem:
 
     def penalty(self, network: MLP) -> Tensor:
         """Return the penalty term of the objective."""
+        if self.penalty_kind == "path":
+            incoming = (network.weights[0].square().sum(1) + network.biases[0].square()).sqrt()
+            outgoing = torch.linalg.vector_norm(network.weights[1], dim=0)
+            return (incoming @ outgoing) * (self.alpha / self.total_weight)
         theta = network.theta[: network.slices[-1][1].start]
         return (theta @ theta) * (self.alpha / (2 * self.total_weight))
 
     # values and derivatives --------------------------------------------------------------------------------
 
-    def _bytes_per_row(self, network: MLP, copies: int = 4) -> int:
-        return copies * sum(network.layer_sizes) * self.X.element_size()
+    def outputs(self, network: MLP) -> Tensor:
+        """Return the outputs, or their images under the operator, shape of Y."""
+        F = network(self.X) if self.operator is None else self.operator(network, self.X)
+        return F if self.offset is None else F + self.offset
+
+    def basis(self, network: MLP) -> Tensor:
+        """Return what the output weights multiply: last hidden features and the constant, shape (rows, w + 1)."""
+
+        def features(points: Tensor) -> Tensor:
+            H = network.hidden(points)
+            return torch.cat([H, H.new_ones(len(H), 1)], 1)
+
+        return features(self.X) if self.operator is None else self.operator(features, self.X)
+
+    def _sum(self, chunk: Callable[..., tuple[Tensor, ...]], copies: float, network: MLP) -> tuple[Tensor, ...]:
+        """Sum over samples in chunks bounded by memory; ``chunk(X, Y, g, offset)``, offset 0 where there is none."""
+        size = int(copies * sum(network.layer_sizes) * self.X.element_size())
+        if self.offset is None:
+            return sum_over_samples(lambda X, Y, g: chunk(X, Y, g, 0), self.X, self.Y, self.g, bytes_per_row=size)
+        return sum_over_samples(chunk, self.X, self.Y, self.g, self.offset, bytes_per_row=size)
 
     def data_loss(self, network: MLP) -> Tensor:
         """Return the loss without the penalty."""
+        if self.operator is not None:
+            return self.loss.value(self.outputs(network), self.Y) @ self.g
 
-        def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor]:
-            return (self.loss.value(network(X), Y) @ g,)
+        def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor]:
+            return (self.loss.value(network(X) + offset, Y) @ g,)
 
-        return sum_over_samples(chunk, self.X, self.Y, self.g, bytes_per_row=self._bytes_per_row(network))[0]
+        return self._sum(chunk, 4, network)[0]
 
     def objective(self, network: MLP) -> Tensor:
         """Return loss and penalty."""
         return self.data_loss(network) + self.penalty(network)
 
     def negative_gradient(self, network: MLP) -> Tensor:
-        r"""Return the negative functional gradient :math:`E`, shape (n, c), without sample weights."""
-
-        def chunk(X: Tensor, Y: Tensor) -> Tensor:
-            return self.loss.negative_gradient(network(X), Y)
-
+        r"""Return the negative functional gradient :math:`E`, shape of Y, without sample weights."""
         rows = 2**22 // max(1, sum(network.layer_sizes)) + 1
-        parts = [chunk(x, y) for x, y in zip(self.X.split(rows), self.Y.split(rows), strict=True)]
-        return parts[0] if len(parts) == 1 else torch.cat(parts)
+        if self.operator is not None or self.offset is not None or len(self.X) <= rows:
+            return self.loss.negative_gradient(self.outputs(network), self.Y)
+        pairs = zip(self.X.split(rows), self.Y.split(rows), strict=True)
+        return torch.cat([self.loss.negative_gradient(network(x), y) for x, y in pairs])
 
     def value_and_gradient(self, network: MLP) -> tuple[Tensor, Tensor]:
         """Return the objective and its gradient with respect to ``network.theta``."""
-
-        def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-            state = network.forward_pass(X)
-            delta = self.loss.negative_gradient(state.output, Y).mul_(-g[:, None])
-            return self.loss.value(state.output, Y) @ g, network.gradient(state, delta)
-
-        size = self._bytes_per_row(network, 6)
-        value, gradient = sum_over_samples(chunk, self.X, self.Y, self.g, bytes_per_row=size)
-        gradient[: network.slices[-1][1].start].add_(
-            network.theta[: network.slices[-1][1].start], alpha=self.alpha / self.total_weight
-        )
+        value, gradient = self._value_and_gradient(network)
+        free = network.slices[-1][1].start
+        gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
         return value + self.penalty(network), gradient
 
-    def gauss_newton(self, network: MLP) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Return the data loss, its gradient and its Gauss-Newton matrix :math:`\sum_i g_i J_i^T J_i`.
+    def _value_and_gradient(self, network: MLP) -> tuple[Tensor, ...]:
+        if self.operator is not None:
+            F, pull_back = torch.func.vjp(self._outputs_of(network), network.theta)
+            delta = self.loss.negative_gradient(F, self.Y).mul_(-self.g[:, None])
+            return self.loss.value(F, self.Y) @ self.g, pull_back(delta)[0]
 
-        The Jacobian is formed in chunks bounded by a memory budget; the penalty is left out of all three.
-        """
-
-        def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
             state = network.forward_pass(X)
-            E = self.loss.negative_gradient(state.output, Y)
-            J = network.jacobian(state)
+            F = state.output + offset
+            delta = self.loss.negative_gradient(F, Y).mul_(-g[:, None])
+            return self.loss.value(F, Y) @ g, network.gradient(state, delta)
+
+        return self._sum(chunk, 6, network)
+
+    def _outputs_of(self, network: MLP) -> Callable[[Tensor], Tensor]:
+        return lambda theta: self.outputs(network.with_theta(theta))
+
+    def gauss_newton(self, network: MLP) -> tuple[Tensor, Tensor, Tensor]:
+        r"""Return the data loss, its gradient and its Gauss-Newton matrix :math:`\sum_i g_i J_i^T H_i J_i`.
+
+        Here :math:`H_i` is the curvature of the loss. The Jacobian is formed in chunks bounded by a memory budget; the
+        penalty is left out of all three. Where the loss has a direction without curvature, the mean of all outputs, the
+        matrix is completed by that of half the squared mean of the output biases, which fixes the constant that
+        cross-entropy leaves open and nothing else.
+        """
+        if self.operator is not None:
+            value, gradient = self._value_and_gradient(network)
+            return value, gradient, self._operator_gauss_newton(network)
+
+        def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+            state = network.forward_pass(X)
+            F = state.output + offset
+            J = network.jacobian(state, self.loss.curvature_root(F, Y))
             J.mul_(g.sqrt()[:, None])
             J = J.view(-1, network.n_parameters)
-            E = (E * g.sqrt()[:, None]).T.reshape(-1)
-            return self.loss.value(state.output, Y) @ g, -(J.T @ E), gram_matrix(J)
+            if self.loss.is_quadratic:  # the root times E is E itself, and one product with J costs least
+                E = (self.loss.negative_gradient(F, Y) * g.sqrt()[:, None]).T.reshape(-1)
+                gradient = -(J.T @ E)
+            else:
+                gradient = network.gradient(state, self.loss.negative_gradient(F, Y).mul_(-g[:, None]))
+            return self.loss.value(F, Y) @ g, gradient, gram_matrix(J)
 
-        size = 2 * network.n_parameters * self.Y.shape[1] * self.X.element_size()
-        return sum_over_samples(chunk, self.X, self.Y, self.g, bytes_per_row=size)  # type: ignore[return-value]
+        copies = 2 * network.n_parameters * self.Y.shape[1] / sum(network.layer_sizes)
+        value, gradient, gram = self._sum(chunk, copies, network)
+        if not self.loss.is_separable:
+            places = network.slices[-1][1]
+            gram[places, places] += 1 / self.Y.shape[1]
+        return value, gradient, gram
+
+    def _operator_gauss_newton(self, network: MLP) -> Tensor:
+        J = torch.func.jacfwd(self._outputs_of(network), chunk_size=64)(network.theta)  # (rows, c, p)
+        root = self.loss.curvature_root(self.outputs(network), self.Y)
+        J = J.transpose(0, 1) if root is None else torch.einsum("knc,ncp->knp", root, J)
+        return gram_matrix((J * self.g.sqrt()[:, None]).reshape(-1, network.n_parameters))
 
     # mini-batches ------------------------------------------------------------------------------------------
 
@@ -142,15 +210,18 @@ class Problem:
         """Yield problems on a random partition of the samples.
 
         Sample weights are rescaled so that the mean over batches of equal size is the whole problem; the
-        penalty's factor is that of the whole problem.
+        penalty's factor is that of the whole problem. With an operator there is one batch of all.
         """
+        if self.operator is not None or self.offset is not None:  # rows belong together: one batch of all
+            yield self
+            return
         n = self.n_samples
         order = torch.randperm(n, generator=generator).to(self.X.device)
         for rows in order.split(batch_size):
             batch = object.__new__(Problem)
             batch.X, batch.Y, batch.sample_weight = self.X[rows], self.Y[rows], self.sample_weight
             batch.alpha, batch.loss, batch.total_weight = self.alpha, self.loss, self.total_weight
-            batch.auto_alpha = False
+            batch.auto_alpha, batch.operator, batch.offset, batch.penalty_kind = False, None, None, self.penalty_kind
             batch.g = self.g[rows] * (n / len(rows))
             yield batch
 

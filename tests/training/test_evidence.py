@@ -50,7 +50,7 @@ def evidence_of(network, problem, update=True):
 def test_log_evidence_is_the_exact_marginal_likelihood(c, alpha):
     X, Y = linear_data(c)
     _, _, found = at_the_minimum(X, Y, alpha)
-    exact = log_marginal_likelihood(X, Y, alpha / found.noise_variance, found.noise_variance)
+    exact = log_marginal_likelihood(X, Y, alpha / found.dispersion, found.dispersion)
     assert found.log_evidence == pytest.approx(exact, rel=1e-8)
 
 
@@ -64,9 +64,9 @@ def test_effective_parameters_are_the_sum_of_shares_of_eigenvalues(c, alpha):
     gamma = c * (eigenvalues / (eigenvalues + alpha)).sum()
     assert found.effective_parameters == pytest.approx(gamma + c, rel=1e-9)
     squares = 2 * len(X) * float(problem.data_loss(network))
-    assert found.noise_variance == pytest.approx(squares / (c * len(X) - gamma - c), rel=1e-9)
+    assert found.dispersion == pytest.approx(squares / (c * len(X) - gamma - c), rel=1e-9)
     weights = float(network.weights[0].square().sum())
-    assert found.alpha == pytest.approx(gamma * found.noise_variance / weights, rel=1e-9)
+    assert found.alpha == pytest.approx(gamma * found.dispersion / weights, rel=1e-9)
 
 
 @pytest.mark.parametrize("c", [1, 2])
@@ -86,8 +86,8 @@ def test_the_fixed_point_maximises_the_marginal_likelihood(c):
         options={"xatol": 1e-10, "fatol": 1e-12},
     )  # fmt: skip
     precision, noise = np.exp(best.x)
-    assert found.noise_variance == pytest.approx(noise, rel=1e-4)
-    assert problem.alpha / found.noise_variance == pytest.approx(precision, rel=1e-4)
+    assert found.dispersion == pytest.approx(noise, rel=1e-4)
+    assert problem.alpha / found.dispersion == pytest.approx(precision, rel=1e-4)
     assert found.log_evidence == pytest.approx(-best.fun, rel=1e-8)
 
 
@@ -131,7 +131,7 @@ def test_weights_count_observations():
     network, _, repeated = at_the_minimum(np.repeat(X, count, 0), np.repeat(Y, count, 0), 0.5)
     weighted = Problem(torch.as_tensor(X), torch.as_tensor(Y), torch.as_tensor(count).double(), 0.5)
     found = evidence_of(network, weighted)
-    for name in ("alpha", "noise_variance", "effective_parameters", "log_evidence"):
+    for name in ("alpha", "dispersion", "effective_parameters", "log_evidence"):
         assert getattr(found, name) == pytest.approx(getattr(repeated, name), rel=1e-10)
 
 
@@ -141,7 +141,7 @@ def test_units_of_the_targets_shift_the_log_evidence():
     _, _, found = at_the_minimum(X, Y, 0.5)
     _, _, scaled = at_the_minimum(X, 10 * Y, 0.5)
     assert scaled.log_evidence == pytest.approx(found.log_evidence - (Y.size - 2) * np.log(10), rel=1e-9)
-    assert scaled.noise_variance == pytest.approx(100 * found.noise_variance, rel=1e-9)
+    assert scaled.dispersion == pytest.approx(100 * found.dispersion, rel=1e-9)
     assert scaled.alpha == pytest.approx(found.alpha, rel=1e-6)
 
 

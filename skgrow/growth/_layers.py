@@ -1,0 +1,127 @@
+r"""Growth inside deep networks: the final layers as a network of their own, and the linearised problem of any layer.
+
+The last hidden layer and the output are a network with one hidden layer on the data :math:`x' = s(R_{L-2}(x))`, the
+outputs of the layer below (Feischl, Rieder and Zehetgruber, section 4.1; the activation is missing there). What is
+known of one hidden layer holds for this head.
+
+A neuron h added to an earlier layer with outgoing weights a changes the pre-activations above by :math:`h a^T`, and
+the output to first order by :math:`J_k h a`, with :math:`J_k = \partial F/\partial y_{k+1}` (section 4.2). The loss
+changes by :math:`-\langle E_k, h a^T\rangle` with :math:`E_k = J_k^T E`, the backpropagated negative gradient: the
+polar problem again. The linearised least-squares problem :math:`|E - J_k h a|^2` (in the metric of the curvature)
+gives the weights a and a decrease of the loss, comparable across layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.training import Problem, damped_cholesky, sum_over_samples
+
+
+def head_of(network: MLP, problem: Problem) -> tuple[MLP, Problem]:
+    """Return the last hidden layer and the output as a network of one hidden layer, and its problem."""
+    depth = len(network.weights)
+    if depth == 2:
+        return network, problem
+    head = MLP.from_arrays(network.weights[-2:], network.biases[-2:], network.activation)
+    inputs = network.hidden(problem.X, depth - 2)
+    operator = problem.operator
+    if operator is not None:
+        operator = operator.through(lambda x: network.hidden(x, depth - 2), problem.X)
+    return head, replace(problem, X=inputs, operator=operator)
+
+
+def joined(network: MLP, head: MLP) -> MLP:
+    """Return the network with another head of equal inputs and outputs."""
+    if len(network.weights) == 2:
+        return head
+    weights, biases = network.weights[:-2] + head.weights, network.biases[:-2] + head.biases
+    return MLP.from_arrays(weights, biases, network.activation)
+
+
+def layer_problem(network: MLP, problem: Problem, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Return the polar problem of a hidden layer.
+
+    Returns
+    -------
+    inputs : Tensor of shape (n, w_in)
+        Of the layer.
+    E : Tensor of shape (n, w_next)
+        Backpropagated negative gradient :math:`E_k` at the pre-activations of the next layer.
+    basis : Tensor of shape (n, w + 1)
+        Features of the layer and the constant: at a stationary point E is orthogonal to them.
+    """
+    state = network.forward_pass(problem.X)
+    E = network.backward_pass(state, problem.loss.negative_gradient(problem.outputs(network), problem.Y))[layer + 1]
+    H = state.inputs[layer + 1]
+    return state.inputs[layer], E, torch.cat([H, H.new_ones(len(H), 1)], 1)
+
+
+def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor, float]:
+    r"""Solve the linearised problem for the outgoing weights of new neurons in a hidden layer.
+
+    The part of the new features in the span of the old ones is left to the old ones.
+
+    Returns
+    -------
+    V : Tensor of shape (w_next, m)
+        Outgoing weights of the new neurons.
+    C : Tensor of shape (w + 1, m)
+        New features are ``basis @ C`` plus what is orthogonal to the basis: the old weights and the bias above
+        change by ``-V @ C.T``.
+    decrease : float
+        Of the linearised loss.
+    """
+    g = problem.g
+    _, _, basis = layer_problem(network, problem, layer)
+    inputs = network.hidden(problem.X, layer)
+    features = network.activation.value(torch.addmm(b, inputs, W.T))
+    root = g.sqrt()[:, None]
+    C = torch.linalg.lstsq(basis * root, features * root, driver="gelsd" if g.device.type == "cpu" else None).solution
+    rest = features - basis @ C
+    n_next, m = network.layer_sizes[layer + 2], len(b)
+
+    def chunk(X: Tensor, Y: Tensor, g: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
+        state = network.forward_pass(X)
+        n, c = state.output.shape
+        seed = problem.loss.curvature_root(state.output, Y)
+        if seed is None:
+            seed = torch.eye(c, dtype=X.dtype, device=X.device).unsqueeze(1).expand(c, n, c)
+        E = problem.loss.negative_gradient(state.output, Y)
+        rows = network.backward_pass(state, seed)[layer + 1] * g.sqrt()[:, None]  # (c, n, w_next)
+        J = (rows[..., None] * rest[:, None, :]).reshape(-1, n_next * m)
+        moments = (network.backward_pass(state, E)[layer + 1] * g[:, None]).T @ rest
+        return J.T @ J, moments
+
+    size = 2 * problem.Y.shape[1] * n_next * (m + 2) * problem.X.element_size()
+    gram, moments = sum_over_samples(chunk, problem.X, problem.Y, g, rest, bytes_per_row=size)
+    ridge = gram.diagonal().mean() * 1e-8 + problem.alpha / problem.total_weight
+    factor = damped_cholesky(gram, torch.full_like(gram[0], float(ridge)))
+    solution = torch.cholesky_solve(moments.reshape(-1, 1), factor)[:, 0]
+    return solution.view(n_next, m), C, 0.5 * float(solution @ moments.reshape(-1))
+
+
+def append_inside(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> MLP:
+    """Return the network with new neurons in a hidden layer, their outgoing weights by the linearised problem.
+
+    The step is halved until the objective does not rise; at the worst the new neurons have outgoing weights zero, which
+    leaves the function as it is.
+    """
+    V, C, _ = linearised_refit(network, problem, layer, W, b)
+    best, lowest = None, float(problem.objective(network))
+    weights, biases = list(network.weights), list(network.biases)
+    weights[layer], biases[layer] = torch.cat([weights[layer], W]), torch.cat([biases[layer], b])
+    above, bias = network.weights[layer + 1], network.biases[layer + 1]
+    change = V @ C.T
+    for step in (*(0.5**k for k in range(8)), 0.0):
+        weights[layer + 1] = torch.cat([above - step * change[:, :-1], step * V], 1)
+        biases[layer + 1] = bias - step * change[:, -1]
+        best = MLP.from_arrays(weights, biases, network.activation)
+        if float(problem.objective(best)) <= lowest:
+            break
+    assert best is not None  # noqa: S101
+    return best
