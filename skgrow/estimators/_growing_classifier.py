@@ -397,6 +397,9 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         F = network(tensor)
         return F[:, 0] if len(self.classes_) == 2 and not self._multilabel else F
 
+    def _multiclass(self) -> bool:
+        return len(self.classes_) > 2 and not self._multilabel
+
     def predict_log_proba(self, X: Any) -> Any:
         """Return logarithms of the probabilities, accurate also where these are tiny.
 
@@ -413,9 +416,11 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         from torch.nn.functional import logsigmoid
 
         F = self._outputs(X)
-        if F.ndim == 1:
-            return as_given(torch.stack([logsigmoid(-F), logsigmoid(F)], 1), X)
-        return as_given(logsigmoid(F) if self._multilabel else torch.log_softmax(F, 1), X)
+        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
+        P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
+        # near one the logarithm of what predict_proba returns, to the last bit
+        return as_given(torch.where(P > 0.5, P.log(), logs), X)
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes, in the order of ``classes_``, or of the labels.
@@ -432,10 +437,8 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         import torch
 
         F = self._outputs(X)
-        if F.ndim == 1:
-            P = torch.sigmoid(F)
-            return as_given(torch.stack([1 - P, P], 1), X)
-        return as_given(torch.sigmoid(F) if self._multilabel else torch.softmax(F, 1), X)
+        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        return as_given(torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F), X)
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class, or the labels of probability above one half.

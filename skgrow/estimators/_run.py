@@ -33,6 +33,12 @@ _COVARIANCE_PARAMETERS = 2000
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
 _DENSE_NEURONS, _DENSE_WORK = 20, 2.5e9
 
+#: Relative decrease of the objective that is progress between growths there, if the schedule is left to us.
+_EARLY_PLATEAU = 5e-3
+
+#: Rows of the history after which the second activation is compared with the first: the start and one growth.
+_RACE_ROWS = 2
+
 #: Entries of X up to which one thread is used on a CPU.
 _SINGLE_THREAD_SIZE = 50_000
 
@@ -58,11 +64,11 @@ class Run:
         n, d = X.shape
         c = 1 if y.ndim == 1 else y.shape[1]
         self.device = resolve_device(estimator.device, 2.0 * n * (d + c) * estimator.max_neurons, X)
+        work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
+        self.curvature_kind = "kronecker" if is_classifier(estimator) and work > _DENSE_WORK else "dense"
         self.dtype = self._resolve_dtype(n)
         samples = Samples.build(X, y, weight, self.device, self.dtype)
         held_out, self.everything = None, None
-        work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
-        self.curvature_kind = "kronecker" if is_classifier(estimator) and work > _DENSE_WORK else "dense"
         if validation is not None:
             held_out = Samples.build(*validation, self.device, self.dtype)
         elif self._stops_early(n, d + c):
@@ -95,6 +101,8 @@ class Run:
         if estimator.dtype != "auto":
             return getattr(torch, estimator.dtype)
 
+        if self.curvature_kind == "kronecker":
+            return torch.float32
         first_order = estimator.solver in ("adam", "sgd") or (
             estimator.solver == "auto" and n > 10 * training.FULL_BATCH_SAMPLES
         )
@@ -122,9 +130,12 @@ class Run:
         best: tuple[Trained, Any, str, int] | None = None
         history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
+        self.rival: list[float] = []
         for name in names:
             with self._threads():
                 trained, problem, rows, monitor = self._grow(name)
+            if self.curvature_kind == "kronecker":  # where a fit is dear
+                self.rival = [row["criterion"] for row in rows]
             offset = len(history)
             for row in rows:
                 parent = row["parent"]
@@ -132,7 +143,7 @@ class Run:
             self.loss_curve += monitor.loss_curve
             if best is None or trained.criterion > best[0].criterion:
                 best = trained, problem, name, offset
-            if monitor.stopped:
+            if monitor.stopped and not monitor.beaten:
                 break
         assert best is not None  # noqa: S101
         self._store(*best, history)
@@ -193,14 +204,14 @@ class Run:
                 history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
         best.network = policy.merged(best.network)
         if self.everything is not None and self.curvature_kind == "kronecker" and not monitor.stopped:
-            self._refit(best, solver, schedule, history, monitor)
+            self._refit(best, solver, history, monitor)
         return best, problem, history, monitor
 
-    def _refit(self, best: Trained, solver: Any, schedule: Any, history: list[dict[str, Any]], monitor: Any) -> None:
+    def _refit(self, best: Trained, solver: Any, history: list[dict[str, Any]], monitor: Any) -> None:
         """Train the network chosen on all rows, those held out included, with the penalty found."""
         problem = self._problem(self.everything, alpha=best.alpha)
         state = training.descend(
-            best.network, problem, solver, schedule, max_iter=self.estimator.max_iter, monitor=monitor.aside()
+            best.network, problem, solver, growth.Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
         )
         row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
         best.network, best.row = state.network, len(history)
@@ -235,6 +246,8 @@ class Run:
     def _schedule(self) -> Any:
 
         schedule = self.estimator.schedule
+        if schedule == "plateau" and self.curvature_kind == "kronecker":
+            return growth.Plateau(_EARLY_PLATEAU)  # validation judges: what grows on need not be finished
         return growth.SCHEDULES[schedule]() if isinstance(schedule, str) else schedule
 
     def _policy(
@@ -252,7 +265,7 @@ class Run:
             descend=descend,
             search=growth.SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
             schedule=schedule,
-            block_size=max(3, problem.Y.shape[1]) if estimator.block_size == "auto" else estimator.block_size,
+            block_size=_auto_block(problem.Y.shape[1]) if estimator.block_size == "auto" else estimator.block_size,
             max_neurons=max_neurons,
             max_extensions=estimator.max_extensions,
             max_stages=estimator.max_stages,
@@ -260,8 +273,9 @@ class Run:
             patience=estimator.n_iter_no_change,
             tol=estimator.tol,
             generator=generator,
-            relax=estimator.solver in ("auto", "lm", "lbfgs"),
+            relax=estimator.solver in ("auto", "lm", "lbfgs") and self.curvature_kind == "dense",
             grow_layer=estimator.grow_layer,
+            n_penalties=3 if problem.auto_alpha and self.curvature_kind == "kronecker" else 0,
             merge_tol=estimator.merge_tol,
         )
 
@@ -402,6 +416,7 @@ class StageMonitor(training.Monitor):
     def __init__(self, run: Run, name: str) -> None:
         super().__init__()
         self.run, self.name = run, name
+        self.rows, self.beaten = 0, False
 
     def stage(self, row: dict[str, Any], network: MLP) -> None:
         """Log the row and call the callbacks, which may ask to stop."""
@@ -420,7 +435,16 @@ class StageMonitor(training.Monitor):
         stop = _callbacks.report_stage(
             run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
         )
-        self.stopped = self.stopped or stop
+        # a race between activations: who is behind after the first growth does not go on
+        self.rows += 1
+        behind = len(run.rival) >= self.rows and row["criterion"] < run.rival[self.rows - 1]
+        self.beaten = self.rows == _RACE_ROWS and behind and not self.stopped
+        self.stopped = self.stopped or stop or self.beaten
+
+
+def _auto_block(n_outputs: int) -> int:
+    """Neurons per block: three, and of several classes one towards and one away from each."""
+    return 3 if n_outputs == 1 else max(3, 2 * n_outputs)
 
 
 def glorot(sizes: tuple[int, ...], activation: Activation, generator: torch.Generator, like: Tensor) -> MLP:
@@ -429,8 +453,8 @@ def glorot(sizes: tuple[int, ...], activation: Activation, generator: torch.Gene
     parts = []
     for fan_in, fan_out in pairwise(sizes):
         bound = math.sqrt(gain / (fan_in + fan_out))
-        for shape in (fan_out * fan_in, fan_out):
-            parts.append(bound * (2 * torch.rand(shape, generator=generator, dtype=torch.float64) - 1))
+        uniform = torch.rand((fan_in + 1) * fan_out, generator=generator, dtype=torch.float64)
+        parts.append(bound * (2 * uniform - 1))
     return MLP(sizes, torch.cat(parts).to(like), activation)
 
 

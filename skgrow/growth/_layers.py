@@ -83,6 +83,7 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
     root = g.sqrt()[:, None]
     C = torch.linalg.lstsq(basis * root, features * root, driver="gelsd" if g.device.type == "cpu" else None).solution
     rest = features - basis @ C
+    rest = rest * (g @ rest.square() > 1e-12 * (g @ features.square()))  # in the span of the old ones: rounding alone
     n_next, m = network.layer_sizes[layer + 2], len(b)
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,20 +109,24 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
 def append_inside(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> MLP:
     """Return the network with new neurons in a hidden layer, their outgoing weights by the linearised problem.
 
-    The step is halved until the objective does not rise; at the worst the new neurons have outgoing weights zero, which
-    leaves the function as it is.
+    The step is halved until the objective is not above that of the same network with outgoing weights zero, which leaves
+    the function as it is and is what remains at the worst.
     """
     V, C, _ = linearised_refit(network, problem, layer, W, b)
-    best, lowest = None, float(problem.objective(network))
     weights, biases = list(network.weights), list(network.biases)
     weights[layer], biases[layer] = torch.cat([weights[layer], W]), torch.cat([biases[layer], b])
     above, bias = network.weights[layer + 1], network.biases[layer + 1]
     change = V @ C.T
-    for step in (*(0.5**k for k in range(8)), 0.0):
+
+    def at(step: float) -> MLP:
         weights[layer + 1] = torch.cat([above - step * change[:, :-1], step * V], 1)
         biases[layer + 1] = bias - step * change[:, -1]
-        best = MLP.from_arrays(weights, biases, network.activation)
-        if float(problem.objective(best)) <= lowest:
-            break
-    assert best is not None  # noqa: S101
-    return best
+        return MLP.from_arrays(weights, biases, network.activation)
+
+    silent = at(0.0)
+    highest = float(problem.objective(silent))
+    for k in range(8):
+        grown = at(0.5**k)
+        if float(problem.objective(grown)) <= highest:
+            return grown
+    return silent

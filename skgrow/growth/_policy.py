@@ -71,6 +71,8 @@ class GrowthPolicy:
     grow_layer : {"last", "all", "best"}
         Which hidden layers grow: the last one, all of them, or the one whose block promises the largest decrease of
         the loss per added parameter.
+    n_penalties : int
+        Smaller penalties tried when growth has ended, as long as the criterion improves.
     merge_tol : float
         See :func:`skgrow.networks.merge`; equal neurons are merged before every growth.
     """
@@ -90,13 +92,14 @@ class GrowthPolicy:
     relax: bool = True
     support: float = 3.0
     grow_layer: str = "last"
+    n_penalties: int = 0
     merge_tol: float = 1e-6
 
     def __post_init__(self) -> None:
         self.stages = 0
         self.exchanges = 0
         self.attempt = 0
-        self.exchanged_row = -1
+        self.exchanged_row = self.penalty_row = -1
         self.stale = 0
         self.refining = False
 
@@ -133,20 +136,21 @@ class GrowthPolicy:
         return self._grow(current, proposals, room)
 
     def _least(self, current: Trained, n_neurons: int) -> float:
-        """Decrease of the loss that outgoing weights of new neurons are charged where no validation data judges.
+        """Decrease of the loss that new neurons are charged where no validation data judges.
 
-        It is Akaike's one nat of likelihood each. The best block of many promises more than that by chance, so
-        growth that does not reach it can not pay.
+        It is Akaike's one nat of likelihood for a parameter, one a neuron. The best block of many promises more than
+        that by chance, so growth that does not reach it can not pay.
         """
         problem = self.problem
         if math.isfinite(current.validation_loss):
             return 0.0
-        charge = n_neurons * problem.Y.shape[1]
         if problem.loss.known_dispersion:
-            return charge / problem.total_weight
-        return charge * problem.loss.degree * current.loss / problem.n_observed
+            return n_neurons / problem.total_weight
+        return n_neurons * problem.loss.degree * current.loss / problem.n_observed
 
     def _refinement(self, best: Trained) -> Action | None:
+        if self.n_penalties > 0 and best.row != self.penalty_row:
+            return self._smaller_penalty(best)
         width = best.network.layer_sizes[-2]
         if best.row != self.exchanged_row:
             self.exchanged_row, self.attempt = best.row, 0
@@ -159,6 +163,13 @@ class GrowthPolicy:
         self.attempt += 1
         self.problem.alpha = best.alpha
         return self._exchange(best, size, rank)
+
+    def _smaller_penalty(self, best: Trained) -> Action:
+        """Try a third of the penalty: the evidence took it for smaller networks, and growth can not raise the loss."""
+        self.n_penalties -= 1
+        self.penalty_row = best.row
+        self.problem.alpha, self.problem.auto_alpha = best.alpha / 3, False
+        return Action("penalty", best.network, best, must_gain=True)
 
     # growth ------------------------------------------------------------------------------------------------
 

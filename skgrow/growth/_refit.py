@@ -8,8 +8,8 @@ from torch import Tensor
 from skgrow.networks import MLP
 from skgrow.training import Problem, damped_cholesky, sum_over_samples
 
-#: Newton steps of a refit at most; the problem is convex, and training goes on from there.
-_NEWTON_STEPS = 8
+#: Newton steps of a refit at most, and where the matrix has more than so many rows: training goes on from there.
+_NEWTON_STEPS, _FEW_NEWTON_STEPS, _MANY_ROWS = 8, 2, 100
 
 
 def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -73,18 +73,19 @@ def _least_squares(network: MLP, problem: Problem) -> MLP:
 
 def _newton(network: MLP, problem: Problem) -> MLP:
     """Damped Newton steps on the convex problem of the output layer."""
-    B = problem.basis(network).to(torch.float64)
+    kind = torch.float32 if problem.X.device.type == "mps" else torch.float64
+    B, Y, g = (a.to(kind) for a in (problem.basis(network), problem.Y, problem.g))
     shift = 0 if problem.offset is None else problem.offset
-    loss, Y, g = problem.loss, problem.Y, problem.g
+    loss = problem.loss
     ridge = B.new_full((B.shape[1], 1), problem.alpha / problem.total_weight)
     ridge[-1] = 0
-    theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(torch.float64)
+    theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(kind)
 
     def objective(coefficients: Tensor) -> Tensor:
         return loss.value(B @ coefficients + shift, Y) @ g + 0.5 * (ridge * coefficients.square()).sum()
 
     value, damping = objective(theta), 1e-6
-    for _ in range(_NEWTON_STEPS):
+    for _ in range(_NEWTON_STEPS if theta.numel() <= _MANY_ROWS else _FEW_NEWTON_STEPS):
         F = B @ theta + shift
         gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
         hessian = _hessian(B, loss.hessian(F, Y), g) + torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
@@ -140,7 +141,11 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
         return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
     B = problem.basis(network)
     hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
-    hessian = hessian + (problem.alpha / problem.total_weight) * torch.eye(len(hessian)).to(hessian)
+    ridge = hessian.new_full((c, width + 1), problem.alpha / problem.total_weight)
+    ridge[:, -1] = 0
+    hessian = hessian + torch.diag(ridge.view(-1))
+    if not problem.loss.is_separable:  # the constant that cross-entropy leaves open
+        hessian.view(c, width + 1, c, width + 1)[:, -1, :, -1] += 1 / c
     unit, scale = _unit_diagonal(hessian)
     inverse = torch.linalg.inv(unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
     inverse = (inverse * scale[:, None] * scale).view(c, width + 1, c, width + 1)

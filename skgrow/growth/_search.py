@@ -20,6 +20,9 @@ from skgrow.training import CHUNK_BYTES, Operator
 #: that fits a few samples stays.
 _SLOPES = (0.25, 0.5, 1.0, 2.0, 4.0)
 
+#: Rows per feature from which directions are fitted to the residual: with fewer they fit its noise.
+_ROWS_PER_FEATURE = 10
+
 #: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
 _MAX_SUBSETS = 2000
 
@@ -199,13 +202,14 @@ class PolarSearch(BaseEstimator):
             M = X * (E * g[:, None])[:, :1]
             for _ in range(5):
                 signs = torch.sign(signs @ M.T) @ M
+            parts.append(signs)
+        if E is not None and len(X) >= _ROWS_PER_FEATURE * d:
             centred = X - g @ X
             covariance = (centred * g[:, None]).T @ centred
             ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
             moments = (centred * g[:, None]).T @ E
             ridge = ridge * torch.eye(d, dtype=X.dtype, device=X.device)
-            least_squares = torch.linalg.solve(covariance + ridge, moments)
-            parts = [least_squares.T, moments.T, *parts, signs]
+            parts = [torch.linalg.solve(covariance + ridge, moments).T, moments.T, *parts]
         if live is not None and len(live):
             places = torch.randperm(len(live), generator=generator)[:k].to(X.device)
             parts.append(live[places])

@@ -44,6 +44,7 @@ class LBFGSState:
         self.converged = False
         self.objective = float(problem.objective(network))
         self.theta = network.theta.clone()
+        self.trials: list[tuple[MLP, Tensor, Tensor]] = []  # points with value and gradient
         self.optimizer = torch.optim.LBFGS(
             [self.theta],
             max_iter=1,
@@ -55,14 +56,24 @@ class LBFGSState:
         )
 
     def _closure(self) -> Tensor:
-        value, self.theta.grad = self.problem.value_and_gradient(self.network.with_theta(self.theta.clone()))
+        for trial in self.trials:  # every iteration asks first where the one before ended
+            if torch.equal(trial[0].theta, self.theta):
+                self.theta.grad = trial[2].clone()
+                return trial[1]
+        network = self.network.with_theta(self.theta.clone())
+        value, gradient = self.problem.value_and_gradient(network)
+        self.trials.append((network, value, gradient))
+        self.theta.grad = gradient.clone()
         return value
 
     def step(self) -> float:
         """Take one iteration; ``converged`` where the line search finds no lower objective."""
         self.optimizer.step(self._closure)
-        network = self.network.with_theta(self.theta.clone())
-        value = float(self.problem.objective(network))
+        # the line search ends at one of its trials
+        ended = [trial for trial in self.trials if torch.equal(trial[0].theta, self.theta)]
+        network = ended[0][0] if ended else self.network.with_theta(self.theta.clone())
+        value = float(ended[0][1] if ended else self.problem.objective(network))
+        self.trials = ended
         if not value < self.objective:
             self.converged = True
             return value if math.isnan(value) else self.objective

@@ -40,6 +40,10 @@ class Loss:
         r"""Return :math:`E = -d\ell/df`, shape (n, c)."""
         raise NotImplementedError
 
+    def value_and_negative_gradient(self, F: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both."""
+        return self.value(F, Y), self.negative_gradient(F, Y)
+
     def curvature(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the diagonal of the curvature, or of a diagonal matrix above it, shape (n, c)."""
         raise NotImplementedError
@@ -240,26 +244,31 @@ class CrossEntropy(Loss):
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the indicator of the class minus the probabilities."""
-        return Y - torch.softmax(F, 1)
+        return Y - self.link(F)
+
+    def value_and_negative_gradient(self, F: Tensor, Y: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both, with one sum of exponentials."""
+        total = torch.logsumexp(F, 1, keepdim=True)
+        return total[:, 0] * Y.sum(1) - (Y * F).sum(1), Y - (F - total).exp_()
 
     def curvature(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
         """Return the probabilities: their diagonal matrix is above the Hessian."""
-        return torch.softmax(F, 1)
+        return self.link(F)
 
     def hessian(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
         """Return the Hessian, shape (n, c, c)."""
-        P = torch.softmax(F, 1)
+        P = self.link(F)
         return torch.diag_embed(P) - P[:, :, None] * P[:, None, :]
 
     def curvature_root(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
         """Return the columns of the root, shape (c, n, c)."""
-        P = torch.softmax(F, 1)
+        P = self.link(F)
         root = torch.diag_embed(P.sqrt()) - P[:, :, None] * P.sqrt()[:, None, :]
         return root.permute(2, 0, 1)
 
     def link(self, F: Tensor) -> Tensor:
         """Return the probabilities."""
-        return torch.softmax(F, 1)
+        return (F - torch.logsumexp(F, 1, keepdim=True)).exp_()  # softmax is slow along short rows
 
     def log_normaliser(self, dispersion: float) -> float:  # noqa: ARG002
         """Return 0."""

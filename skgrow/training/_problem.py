@@ -152,14 +152,13 @@ class Problem:
     def _value_and_gradient(self, network: MLP) -> tuple[Tensor, ...]:
         if self.operator is not None:
             F, pull_back = torch.func.vjp(self._outputs_of(network), network.theta)
-            delta = self.loss.negative_gradient(F, self.Y).mul_(-self.g[:, None])
-            return self.loss.value(F, self.Y) @ self.g, pull_back(delta)[0]
+            value, E = self.loss.value_and_negative_gradient(F, self.Y)
+            return value @ self.g, pull_back(E.mul_(-self.g[:, None]))[0]
 
         def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
             state = network.forward_pass(X)
-            F = state.output + offset
-            delta = self.loss.negative_gradient(F, Y).mul_(-g[:, None])
-            return self.loss.value(F, Y) @ g, network.gradient(state, delta)
+            value, E = self.loss.value_and_negative_gradient(state.output + offset, Y)
+            return value @ g, network.gradient(state, E.mul_(-g[:, None]))
 
         return self._sum(chunk, 6, network)
 
@@ -199,9 +198,12 @@ class Problem:
         return value, gradient, gram
 
     def _operator_gauss_newton(self, network: MLP) -> Tensor:
-        J = torch.func.jacfwd(self._outputs_of(network), chunk_size=64)(network.theta)  # (rows, c, p)
+        outputs, theta = self._outputs_of(network), network.theta
+        unit = torch.eye(len(theta), dtype=theta.dtype, device=theta.device)
+        along = torch.func.vmap(lambda e: torch.func.jvp(outputs, (theta,), (e,))[1], chunk_size=64)
+        J = along(unit).permute(2, 1, 0)  # (c, rows, p)
         root = self.loss.curvature_root(self.outputs(network), self.Y)
-        J = J.transpose(0, 1) if root is None else torch.einsum("knc,ncp->knp", root, J)
+        J = J if root is None else torch.einsum("knc,cnp->knp", root, J)
         return gram_matrix((J * self.g.sqrt()[:, None]).reshape(-1, network.n_parameters))
 
     # mini-batches ------------------------------------------------------------------------------------------
