@@ -307,11 +307,30 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         from skgrow import training
         from skgrow.estimators._data import noise_scale
 
+        self._check_penalty()
         if self.loss == "huber":
             return training.Huber(self.epsilon * noise_scale(samples))
         if self.loss == "quantile":
             return training.Quantile(self.quantile)
         return training.Poisson() if self.loss == "poisson" else training.SquaredError()
+
+    def _check_penalty(self) -> None:
+        """Raise ValueError where ``penalty="path"`` meets what it can not be combined with."""
+        if self.penalty != "path":
+            return
+        allowed = {
+            "loss": ("squared_error",),
+            "activation": ("auto", "relu", "leaky_relu"),
+            "early_stopping": ("auto", False),
+            "dtype": ("auto", "float64"),
+        }
+        for name, values in allowed.items():
+            if getattr(self, name) not in values:
+                raise ValueError(f"penalty='path' needs {name} in {list(values)}; got {getattr(self, name)!r}.")
+        if self.alpha == "auto" or not self.alpha > 0:
+            raise ValueError(f"penalty='path' needs a number alpha > 0; got {self.alpha!r}.")
+        if self._hidden_layer_sizes() != (0,):
+            raise ValueError(f"penalty='path' needs hidden_layer_sizes=(0,); got {self.hidden_layer_sizes!r}.")
 
     def _target_kind(self) -> str:
         return {"squared_error": "mean", "huber": "median", "quantile": "median", "poisson": "log"}[self.loss]

@@ -89,7 +89,7 @@ def growing_path(
     Examples
     --------
     >>> import numpy as np
-    >>> from skgrow.estimators._path import growing_path
+    >>> from skgrow import growing_path
     >>> X = np.linspace(-1, 1, 30)[:, None]
     >>> alphas, networks, gaps = growing_path(X, np.sin(4 * X[:, 0]), n_alphas=4)
     >>> alphas.round(4)
@@ -115,8 +115,8 @@ def growing_path(
 
     import torch
 
-    from skgrow.growth import PolarSearch
-    from skgrow.growth._certificate import constant_network, optimal_path, polar_maximum
+    from skgrow.growth import PolarSearch, constant_network, polar_maximum
+    from skgrow.growth._certificate import optimal_path
     from skgrow.networks import Activation
     from skgrow.training import Problem
 

@@ -101,6 +101,8 @@ class Run:
         if estimator.dtype != "auto":
             return getattr(torch, estimator.dtype)
 
+        if estimator.penalty == "path":
+            return torch.float64
         if self.curvature_kind == "kronecker":
             return torch.float32
         first_order = estimator.solver in ("adam", "sgd") or (
@@ -110,6 +112,8 @@ class Run:
 
     def _stops_early(self, n: int, n_columns: int) -> bool:
         choice = self.estimator.early_stopping
+        if self.estimator.penalty == "path":  # the duality gap judges
+            return False
         if choice == "auto":
             dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
             return n > _EARLY_STOPPING_ROWS or (n > 10 and dear)
@@ -205,6 +209,32 @@ class Run:
         best.network = policy.merged(best.network)
         if self.everything is not None and self.curvature_kind == "kronecker" and not monitor.stopped:
             self._refit(best, solver, history, monitor)
+        return best, problem, history, monitor
+
+    def _certified(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        """Minimise the path-norm problem, as far as the budget goes to global optimality."""
+        estimator = self.estimator
+        problem = self._problem(self.samples, alpha=float(estimator.alpha), penalty_kind="path")
+        activation = Activation(name, estimator.negative_slope)
+        network = growth.constant_network(problem, activation) if self.previous is None else self._fitted()
+        generator = torch.Generator().manual_seed(self.seed)
+        policy = growth.CertificatePolicy(problem, generator, max_neurons=estimator.max_neurons)
+        monitor, history = StageMonitor(self, name), training.History()
+        best = training.fit(
+            network,
+            problem,
+            growth.FullyCorrective(),
+            policy,
+            growth.Plateau(),
+            max_iter=estimator.max_iter,
+            monitor=monitor,
+            history=history,
+            criterion="objective",
+        )
+        last = history[best.row]
+        if "duality_gap" not in last:  # interrupted
+            last |= {"indicator": math.nan, "duality_gap": math.inf, "certified": False, "predicted_decrease": math.nan}
+        estimator.duality_gap_, estimator.certified_ = last["duality_gap"], last["certified"]
         return best, problem, history, monitor
 
     def _refit(self, best: Trained, solver: Any, history: list[dict[str, Any]], monitor: Any) -> None:

@@ -109,8 +109,8 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
 def append_inside(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> MLP:
     """Return the network with new neurons in a hidden layer, their outgoing weights by the linearised problem.
 
-    The step is halved until the objective is not above that of the same network with outgoing weights zero, which leaves
-    the function as it is and is what remains at the worst.
+    The step is halved until the objective is not above that of the same network with outgoing weights zero, which
+    leaves the function as it is and is what remains at the worst.
     """
     V, C, _ = linearised_refit(network, problem, layer, W, b)
     weights, biases = list(network.weights), list(network.biases)

@@ -159,7 +159,7 @@ class PolarSearch(BaseEstimator):
         target = E * root
         weight = g.view(-1, len(X)).sum(0)  # of the points
         U = self._directions(X, E if len(E) == len(X) else None, weight, live, generator)
-        slopes, biases = self._grid(X, U, weight, activation, support)
+        slopes, biases = self._grid(X, U, weight, activation, support, between=operator is not None)
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
         if self.normalization == "parameter":
             values = polar_value(X, E, g, activation, V.flatten(0, 1), "parameter", operator=operator)
@@ -203,7 +203,7 @@ class PolarSearch(BaseEstimator):
             for _ in range(5):
                 signs = torch.sign(signs @ M.T) @ M
             parts.append(signs)
-        if E is not None and len(X) >= _ROWS_PER_FEATURE * d:
+        if E is not None and _n_distinct(X) >= _ROWS_PER_FEATURE * d:
             centred = X - g @ X
             covariance = (centred * g[:, None]).T @ centred
             ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
@@ -218,8 +218,13 @@ class PolarSearch(BaseEstimator):
         U = U[torch.isfinite(norm) & (norm > 0)]
         return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
 
-    def _grid(self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float) -> tuple[Tensor, Tensor]:
-        """Slopes and biases of the candidates along each direction, both of shape (k, K)."""
+    def _grid(
+        self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float, *, between: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Slopes and biases of the candidates along each direction, both of shape (k, K).
+
+        Kinks lie on samples or, for derivatives, which jump there, ``between`` them.
+        """
         K = self.n_thresholds
         P = X @ U.T
         order = P.argsort(dim=0)
@@ -230,6 +235,9 @@ class PolarSearch(BaseEstimator):
             if support > 0:
                 levels = levels[1:]
             thresholds = _weighted_quantiles(ordered, cumulative, levels)
+            if between:
+                places = torch.searchsorted(ordered.contiguous(), thresholds.contiguous(), right=True)
+                thresholds = 0.5 * (thresholds + ordered.gather(1, places.clamp_max(len(P) - 1)))
             return torch.ones_like(thresholds), -thresholds
         mean = g @ P
         deviation = (g @ (P - mean).square()).sqrt().clamp_min(1e-300)
@@ -460,6 +468,11 @@ def draw_rows(X: Tensor, g: Tensor, k: int, generator: torch.Generator) -> Tenso
     uniform = torch.rand(k, generator=generator, dtype=torch.float64).to(g)
     places = torch.searchsorted(g[order].cumsum(0), uniform)
     return order[places.clamp_max(len(X) - 1)]
+
+
+def _n_distinct(X: Tensor) -> int:
+    """Return the number of distinct rows, told apart by a random projection."""
+    return torch.unique(X @ _normal((X.shape[1],), torch.Generator().manual_seed(0), X)).numel()
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator, like: Tensor) -> Tensor:

@@ -123,7 +123,7 @@ def test_smoothing_widths_are_in_units_of_the_spread_of_the_preactivations():
     (widths,) = smoothing_widths(network, problem, 0.25)
     Z = problem.X @ network.weights[0].T + network.biases[0]
     covariance = np.cov(Z.numpy(), rowvar=False, aweights=problem.g.numpy(), ddof=0)
-    np.testing.assert_allclose(widths, 0.25 * np.sqrt(covariance.diagonal()), rtol=1e-10)
+    np.testing.assert_allclose(widths, 0.25 / Z.shape[1] * np.sqrt(covariance.diagonal()), rtol=1e-10)
 
 
 # growing neuron by neuron --------------------------------------------------------------------------------------
