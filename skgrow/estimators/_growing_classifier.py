@@ -32,6 +32,9 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         Weights of classes; ``"balanced"`` makes them inversely proportional to frequencies. Label sets take a list of
         dicts, one per label.
 
+    hidden_layer_sizes : int or sequence of int, default=(0,)
+        Widths at the start, of one or more hidden layers. Only the last one may start without neurons.
+
     activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
         Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
         ``criterion`` (or validation loss).
@@ -40,15 +43,14 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
 
     alpha : "auto" or float, default="auto"
-        L2 penalty on weights and hidden biases, in the units of
-        :class:`~sklearn.neural_network.MLPRegressor`. ``"auto"`` sets it by the evidence (MacKay 1992; Foresee
-        and Hagan 1997), twice as large since one network stands in for the average over the posterior. With
-        validation data and solvers other than Levenberg-Marquardt it is 0.01.
+        L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
+        ``"auto"`` sets it by the evidence (MacKay 1992), on the Gauss-Newton matrix or, where that is dear, on its
+        Kronecker approximation; then validation data may lower it in the end.
 
-    criterion : {"gcv", "evidence"}, default="gcv"
-        What says, without validation data, when growing ends and which stage and activation is returned: the error
-        on new data estimated by generalised cross-validation, or the log evidence. The evidence is consistent and
-        prefers narrower networks; GCV usually predicts better. Both are in ``history_``.
+    criterion : {"evidence", "gcv"}, default="evidence"
+        What says, without validation data, when growing ends and which stage and activation is returned: the log
+        evidence, or the cross-entropy on new data estimated from the effective parameters. A gain of less than one nat
+        in all counts as none.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the
@@ -58,14 +60,19 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
         :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
 
-    search : {"polar"} or :class:`~skgrow.growth.PolarSearch`, default="polar"
-        How new neurons are found.
+    search : {"polar", "random", "gradmax", "firefly"} or component, default="polar"
+        How new neurons are found: :class:`~skgrow.growth.PolarSearch` or, as baselines,
+        :class:`~skgrow.growth.RandomSearch`, :class:`~skgrow.growth.GradMax` and :class:`~skgrow.growth.Firefly`.
 
-    block_size : int, default=3
-        Neurons added at a time. Three ReLU neurons can form a hat function.
+    grow_layer : {"last", "all", "best"}, default="last"
+        Which hidden layers grow: the last one, all of them, or the one whose block promises the largest decrease of the
+        loss per parameter.
+
+    block_size : int or "auto", default="auto"
+        Neurons added at a time; ``"auto"`` is 3, and twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
 
     max_neurons : int, default=100
-        Largest width.
+        Largest number of hidden neurons.
 
     max_extensions : int or None, default=None
         Blocks found one after the other while the old weights are frozen (Algorithm 2 of Feischl et al.), before
@@ -77,6 +84,10 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
     n_exchanges : int, default=0
         Exchange steps after the growth: the neurons of least leave-out loss are dropped and the best new ones
         added, and the result is kept if it is better.
+
+    merge_tol : float, default=1e-6
+        Neurons whose directions are this close are merged, as are (leaky) ReLUs that are on and off on the same samples
+        with outgoing weights of one direction: predictions on the training data do not change.
 
     n_iter_no_change : int, default=2
         Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
@@ -96,8 +107,9 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
 
     early_stopping : "auto" or bool, default="auto"
         Whether to hold out ``validation_fraction`` of the data and stop growing by the validation loss instead of
-        by ``criterion``. ``"auto"``: if there are more than 10000 samples or 250 features and outputs.
-        Not used if ``X_val`` is given.
+        by ``criterion``. ``"auto"``: if there are more than 10000 samples or the Gauss-Newton matrix of 20 neurons is
+        dear (many features or classes); then the network chosen is trained on all data in the end. Not used if
+        ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -372,8 +384,26 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         X = validate_X(self, X, reset=True)
         self.classes_, self._multilabel = given, _as_labels(y, len(X)).ndim == 2
         target = self._encode(y, len(X), reset=False)
-        Run(self, X, target, self._weights(y, sample_weight, len(X)), None, None).train()
+        X, target, weight = self._with_missing(X, target, self._weights(y, sample_weight, len(X)))
+        Run(self, X, target, weight, None, None).train()
         return self
+
+    def _with_missing(self, X: Any, target: np.ndarray, weight: Any) -> tuple[Any, np.ndarray, Any]:
+        """Join a row at the mean of X for every class that has none: its probability must not start at zero."""
+        if self._multilabel:
+            return X, target, weight
+        single = target.shape[1] == 1
+        present = np.array([1 - target.mean(), target.mean()]) if single else target.mean(0)
+        missing = np.flatnonzero(present == 0)
+        if not len(missing):
+            return X, target, weight
+        rows = missing.astype(float)[:, None] if single else np.eye(target.shape[1])[missing]
+        if is_tensor(X):
+            X = X.new_tensor(np.vstack([X.to("cpu").numpy(), np.tile(X.mean(0).to("cpu").numpy(), (len(missing), 1))]))
+        else:
+            X = np.vstack([X, np.tile(X.mean(0), (len(missing), 1))])
+        weight = None if weight is None else np.concatenate([weight, np.ones(len(missing))])
+        return X, np.vstack([target, rows]), weight
 
     # prediction --------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""GrowingRegressor: a one-hidden-layer network that finds its own width."""
+"""GrowingRegressor: a network that finds its own size, for numbers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
-    r"""Regression by a one-hidden-layer network that grows to the width its data needs.
+    r"""Regression by a network that grows to the width its data needs.
 
     The network starts without hidden neurons. Whenever training becomes slow it is widened by the neurons that
     lower the loss the most (the polar problem), and trained on; growth ends when it no longer pays. No part of it
@@ -28,6 +28,32 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
 
     Parameters
     ----------
+    loss : {"squared_error", "huber", "quantile", "poisson"}, default="squared_error"
+        Half the squared error; Huber's loss; the pinball loss of a quantile (rounded off over a hundredth of the
+        targets' deviation); half the Poisson deviance with log link, for counts or other y >= 0.
+
+    quantile : float, default=0.5
+        Quantile of ``loss="quantile"``, in (0, 1).
+
+    epsilon : float, default=1.35
+        ``loss="huber"`` is linear for residuals beyond this many standard deviations of the noise, which are estimated
+        from differences between nearest neighbours.
+
+    operator : None, "gradient", ("directional", v) or callable, default=None
+        A linear operator H: the network F is fitted so that HF meets y. ``"gradient"`` takes y of shape (n_samples,
+        n_features), ``("directional", v)`` the derivatives along the vector v. A callable ``operator(f, X)`` gets a
+        function f from tensors (n, n_features) to (n, k), k functions in columns, and returns their images in a
+        tensor (n, k); derivatives by :func:`torch.func.jvp`. ``sample_weight`` takes quadrature weights.
+        ``predict`` gives F, ``score`` compares HF with y.
+
+    penalty : {"l2", "path"}, default="l2"
+        ``"path"`` minimises half the sum of squared errors plus ``alpha`` times the path norm
+        :math:`\sum_j |a_j| |(w_j, b_j)|` over (leaky) ReLU networks of any width, with a certificate: see
+        :func:`growing_path`. The units are those of training, so ``standardize=False`` keeps those of the data.
+
+    hidden_layer_sizes : int or sequence of int, default=(0,)
+        Widths at the start, of one or more hidden layers. Only the last one may start without neurons.
+
     activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
         Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
         ``criterion`` (or validation loss).
@@ -54,14 +80,19 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
         :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
 
-    search : {"polar"} or :class:`~skgrow.growth.PolarSearch`, default="polar"
-        How new neurons are found.
+    search : {"polar", "random", "gradmax", "firefly"} or component, default="polar"
+        How new neurons are found: :class:`~skgrow.growth.PolarSearch` or, as baselines,
+        :class:`~skgrow.growth.RandomSearch`, :class:`~skgrow.growth.GradMax` and :class:`~skgrow.growth.Firefly`.
 
-    block_size : int, default=3
-        Neurons added at a time. Three ReLU neurons can form a hat function.
+    grow_layer : {"last", "all", "best"}, default="last"
+        Which hidden layers grow: the last one, all of them, or the one whose block promises the largest decrease of the
+        loss per parameter.
+
+    block_size : int or "auto", default=3
+        Neurons added at a time; ``"auto"`` is 3, and twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
 
     max_neurons : int, default=100
-        Largest width.
+        Largest number of hidden neurons.
 
     max_extensions : int or None, default=None
         Blocks found one after the other while the old weights are frozen (Algorithm 2 of Feischl et al.), before
@@ -73,6 +104,10 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
     n_exchanges : int, default=4
         Exchange steps after the growth: the neurons of least leave-out loss are dropped and the best new ones
         added, and the result is kept if it is better.
+
+    merge_tol : float, default=1e-6
+        Neurons whose directions are this close are merged, as are (leaky) ReLUs that are on and off on the same samples
+        with outgoing weights of one direction: predictions on the training data do not change.
 
     n_iter_no_change : int, default=3
         Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
@@ -121,14 +156,14 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
 
     Attributes
     ----------
-    coefs_ : list of ndarray, shapes (n_features, n_neurons) and (n_neurons, n_outputs)
-        Weights, acting on raw inputs.
+    coefs_ : list of ndarray
+        Weights (in, out) of every layer, acting on raw inputs.
 
-    intercepts_ : list of ndarray, shapes (n_neurons,) and (n_outputs,)
-        Biases.
+    intercepts_ : list of ndarray
+        Biases of every layer.
 
     architecture_ : tuple of int
-        ``(n_features, n_neurons, n_outputs)``.
+        ``(n_features, n_neurons, ..., n_outputs)``.
 
     activation_ : str
         Activation of the hidden neurons.
@@ -137,7 +172,7 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         One row per growth stage or exchange: ``time`` in seconds, ``epoch``, ``action``, ``parent`` (row it was made
         from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``, ``validation_loss`` (half the mean
         squared error in standardized units, summed over outputs), ``log_evidence``, ``gcv``, ``alpha``, ``criterion``,
-        ``indicator``, ``predicted_decrease``, ``activation``. ``pandas.DataFrame(est.history_)`` is a table.
+        ``indicator``, ``predicted_decrease``, ``activation``; with ``penalty="path"`` ``duality_gap`` and ``certified``. ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
         The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25) at the fitted network: where it is
@@ -147,8 +182,15 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
     alpha_ : float
         L2 penalty used, in standardized units.
 
+    duality_gap_ : float
+        With ``penalty="path"``: bound on how far the objective (a sum over samples, in units of training) is from its
+        global minimum.
+
+    certified_ : bool
+        With ``penalty="path"``: whether that is a bound; with more than two features it is an estimate from below.
+
     noise_variance_ : float or ndarray of shape (n_outputs,)
-        Estimated variance of the noise, in squared units of y.
+        Estimated variance of the noise, in squared units of y; NaN for losses ``"quantile"`` and ``"poisson"``.
 
     effective_parameters_ : float
         Number of parameters that the data determines well.
@@ -166,7 +208,8 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         Objective after every solver iteration.
 
     validation_scores_ : list of float or None
-        R^2 on the validation data after every stage; None without validation data.
+        Share of the loss of a constant that is explained on the validation data after every stage, R^2 for the squared
+        error; None without validation data.
 
     n_iter_ : int
         Solver iterations in total.
@@ -376,7 +419,7 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         return self._update(X, y, sample_weight) if hasattr(self, "coefs_") else self.fit(X, y, sample_weight)
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R^2 of the predictions.
+        """Return the coefficient of determination R^2 of the predictions; with an operator, of their images under it.
 
         Parameters
         ----------
@@ -392,8 +435,23 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         float
             At most 1; with several outputs their mean.
         """
-        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, self.predict(X), sample_weight)]
+        found = self.predict(X) if self.operator is None else self._image(X, y)
+        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, found, sample_weight)]
         return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
+
+    def _image(self, X: Any, y: Any) -> np.ndarray:
+        """Return the operator applied to the network, in the layout of y."""
+        import torch
+
+        from skgrow.estimators._data import Samples, Scaling
+        from skgrow.estimators._operator import make_operator
+
+        points, network = self._prediction_input(X)
+        y = np.asarray(y.detach().to("cpu") if is_tensor(y) else y)
+        samples = Samples(points, torch.as_tensor(y.reshape(len(points), -1).copy()).to(points), None)
+        operator = make_operator(self.operator, samples, Scaling.of(samples, standardize=False))
+        operator.unit = 1.0
+        return operator.unstacked(operator(network, points)).to("cpu").numpy().reshape(y.shape)
 
     # prediction --------------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> training
         raise ValueError(
             "operator must be linear in f, column by column; the callable given is not (on random functions)."
         )
+    # images of functions of size one get size one, whatever the units of X
+    built.unit = built.typical_size((X - scaling.x_mean) / scaling.x_scale)
     return built
 
 

@@ -88,9 +88,10 @@ class Run:
             self.everything = self.scaling.apply(self.everything.merged())
         self.loss = estimator._make_loss(self.samples)
         self.operator = estimator._make_operator(samples, self.scaling)
-        if self.operator is not None and len(self.scaling.y_mean) != 1:
-            # one network output, whatever the number of components
-            self.scaling.y_mean, self.scaling.y_scale = self.scaling.y_mean[:1], self.scaling.y_scale[:1]
+        if self.operator is not None:  # one network output, whatever the number of components
+            self.y_ndim = 1
+            self.scaling.y_mean = self.scaling.y_mean[:1]
+            self.scaling.y_scale = self.scaling.y_scale[:1] / self.operator.unit
 
     def _resolve_dtype(self, n: int) -> torch.dtype:
         estimator = self.estimator

@@ -142,8 +142,8 @@ class GrowthPolicy:
         that by chance, so growth that does not reach it can not pay.
         """
         problem = self.problem
-        if math.isfinite(current.validation_loss):
-            return 0.0
+        if math.isfinite(current.validation_loss) or len(current.network.weights) > 2:
+            return 0.0  # inside a deep network the promise is that of a linearised problem
         if problem.loss.known_dispersion:
             return n_neurons / problem.total_weight
         return n_neurons * problem.loss.degree * current.loss / problem.n_observed
@@ -287,10 +287,10 @@ class GrowthPolicy:
     def best_block(self, network: MLP, size: int | None = None, refit_all: bool = True) -> Block | None:
         """Best new block of the last hidden layer, scored with a refit of the whole output layer, or of its bias.
 
-        The score is the decrease of the loss, of its parabola for losses other than the squared error.
+        The score is the decrease of the loss by that refit.
         """
         head, problem = head_of(network, self.problem)
-        return self._block_of_head(head, problem, size, refit_all)
+        return self._block_of_head(head, problem, size, refit_all) if head.layer_sizes[0] else None
 
     def _block_of_head(
         self, head: MLP, problem: Problem, size: int | None = None, refit_all: bool = True
@@ -301,12 +301,16 @@ class GrowthPolicy:
         block = self._search(
             problem.X, E, basis if refit_all else basis[:, -1:], head, 0, size, operator=problem.operator
         )
-        if block is None or problem.loss.is_quadratic:
+        if block is None or problem.loss.is_quadratic or not refit_all:
             return block
-        mean = float((problem.loss.curvature(F, problem.Y) * problem.g[:, None]).sum(0).mean())
-        return replace(block, score=block.score / max(mean, 1e-12))
+        silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
+        refitted = refit_output(widen(head, 0, block.W, block.b, silent)[0], problem)
+        gain = float(problem.data_loss(head)) - float(problem.data_loss(refitted))
+        return replace(block, score=gain) if gain > 0 else None
 
     def _block_inside(self, network: MLP, layer: int) -> Block | None:
+        if 0 in (network.layer_sizes[layer], network.layer_sizes[layer + 2]):
+            return None
         inputs, E, basis = layer_problem(network, self.problem, layer)
         block = self._search(inputs, E, basis, network, layer, None)
         if block is None:

@@ -5,8 +5,8 @@ replaces the mean of products, layer by layer, by the product of means,
 
 .. math:: \sum_j g_j \, (\tilde x_j \tilde x_j^T) \otimes \sum_k d_{jk} d_{jk}^T \approx A \otimes B,
 
-with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`. It costs
-no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
+with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`.
+It costs no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from skgrow.training._problem import Problem
 _LEAST_GAIN = 1e-3
 
 
-#: Descents of a solver that does not set the penalty itself: again while the evidence moves it by more than this, in logs.
+#: A solver that does not set the penalty itself descends again while the evidence moves it by more than this, in logs.
 _PENALTY_ROUNDS, _PENALTY_MOVED = 4, 0.3
 
 

@@ -6,6 +6,7 @@ are of this form; with quadrature weights as sample weights the loss is the squa
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -27,17 +28,29 @@ class Operator:
         Rows per sample.
     shift, scale : Tensor of shape (d,)
         The network's inputs are ``(x - shift) / scale``; the rule sees functions of x.
+    unit : float, default=1.0
+        Images are divided by it.
     """
 
     def __init__(
-        self, rule: Callable[[Function, Tensor], Tensor], n_components: int, shift: Tensor, scale: Tensor
+        self,
+        rule: Callable[[Function, Tensor], Tensor],
+        n_components: int,
+        shift: Tensor,
+        scale: Tensor,
+        unit: float = 1.0,
     ) -> None:
-        self.rule, self.n_components, self.shift, self.scale = rule, n_components, shift, scale
+        self.rule, self.n_components, self.shift, self.scale, self.unit = rule, n_components, shift, scale, unit
 
     def __call__(self, function: Function, X: Tensor) -> Tensor:
         """Return the images of the columns of ``function`` at the points X, shape (n * n_components, k)."""
         shift, scale = self.shift.to(X), self.scale.to(X)
-        return self.rule(lambda x: function((x - shift) / scale), X * scale + shift)
+        return self.rule(lambda x: function((x - shift) / scale), X * scale + shift) / self.unit
+
+    def typical_size(self, X: Tensor) -> float:
+        """Return the root mean square of the images of random functions of the network's inputs, of size one."""
+        size = float(self(_random_functions(X), X).square().mean().sqrt())
+        return size if 0 < size < math.inf else 1.0
 
     def through(self, inner: Function, X: Tensor) -> Composed:
         """Return the operator on functions of the features ``inner(x)``, at the points X."""
@@ -85,13 +98,15 @@ def gradient(d: int) -> Callable[[Function, Tensor], Tensor]:
 
 def is_linear(rule: Callable[[Function, Tensor], Any], X: Tensor, tol: float = 1e-6) -> bool:
     r"""Whether ``rule`` maps two random functions and their combination linearly and column by column."""
-    generator = torch.Generator().manual_seed(0)
-    W, phase = torch.randn(X.shape[1], 2, generator=generator).to(X), torch.randn(2, generator=generator).to(X)
     mix = torch.tensor([[1.0, 0.0, 1.7], [0.0, 1.0, -0.6]]).to(X)
-
-    def pair(x: Tensor) -> Tensor:
-        return torch.sin(x @ W + phase) + 0.5 * phase
-
+    pair = _random_functions(X)
     separate = torch.cat([rule(lambda x, j=j: pair(x)[:, j : j + 1], X) for j in range(2)], 1)
     together = rule(lambda x: pair(x) @ mix, X)
     return bool((together - separate @ mix).abs().max() <= tol * together.abs().max().clamp_min(tol))
+
+
+def _random_functions(X: Tensor) -> Function:
+    """Return two smooth random functions in columns."""
+    generator = torch.Generator().manual_seed(0)
+    W, phase = torch.randn(X.shape[1], 2, generator=generator).to(X), torch.randn(2, generator=generator).to(X)
+    return lambda x: torch.sin(x @ W + phase) + 0.5 * phase
