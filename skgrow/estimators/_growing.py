@@ -126,6 +126,8 @@ class GrowingNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
         previous = self._network() if self.warm_start and hasattr(self, "coefs_") else None
         X = validate_X(self, X, reset=previous is None)
         target = self._encode(y, len(X), reset=previous is None)
+        if previous is not None:
+            self._require_outputs(target, "warm_start=True needs targets of")
         weight = self._weights(y, sample_weight, len(X))
         given = self._validate_validation(X_val, y_val, sample_weight_val, target)
         if previous is not None and self.activation not in ("auto", self.activation_):
@@ -155,9 +157,15 @@ class GrowingNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
 
         X = validate_X(self, X, reset=False)
         target = self._encode(y, len(X), reset=False)
+        self._require_outputs(target, "y must have")
         weight = self._weights(y, sample_weight, len(X))
         Run(self, X, target, weight, None, self._network(), keep_units=True).update()
         return self
+
+    def _require_outputs(self, target: Any, needs: str) -> None:
+        found = 1 if target.ndim == 1 or self.operator is not None else target.shape[1]
+        if found != self.n_outputs_:
+            raise ValueError(f"{needs} {self.n_outputs_} outputs as before; got {found}.")
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
         """Return the widths at the start, one number or more."""

@@ -89,7 +89,8 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         loss per parameter.
 
     block_size : int or "auto", default=3
-        Neurons added at a time; ``"auto"`` is 3, and twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
+        Neurons added at a time; ``"auto"`` is 3, and twice the number of outputs if there are several. Three ReLU
+        neurons can form a hat function.
 
     max_neurons : int, default=100
         Largest number of hidden neurons.
@@ -172,7 +173,8 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         One row per growth stage or exchange: ``time`` in seconds, ``epoch``, ``action``, ``parent`` (row it was made
         from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``, ``validation_loss`` (half the mean
         squared error in standardized units, summed over outputs), ``log_evidence``, ``gcv``, ``alpha``, ``criterion``,
-        ``indicator``, ``predicted_decrease``, ``activation``; with ``penalty="path"`` ``duality_gap`` and ``certified``. ``pandas.DataFrame(est.history_)`` is a table.
+        ``indicator``, ``predicted_decrease``, ``activation``; with ``penalty="path"``
+        ``duality_gap`` and ``certified``. ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
         The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25) at the fitted network: where it is
@@ -335,11 +337,6 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
 
     def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
         y = validate_y(y, n)
-        n_columns = 1 if y.ndim == 1 else y.shape[1]
-        if self.operator is not None:
-            return y
-        if not reset and n_columns != self.n_outputs_:
-            raise ValueError(f"y must have {self.n_outputs_} outputs as in the first call; got {n_columns}.")
         if self.loss == "poisson" and bool((y < 0).any()):
             raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
         if self.loss == "poisson" and reset and not bool((y > 0).any()):
@@ -350,7 +347,8 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         from skgrow import training
         from skgrow.estimators._data import noise_scale
 
-        self._check_penalty()
+        if self.operator is None:
+            self._check_penalty()
         if self.loss == "huber":
             return training.Huber(self.epsilon * noise_scale(samples))
         if self.loss == "quantile":
@@ -370,7 +368,7 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         for name, values in allowed.items():
             if getattr(self, name) not in values:
                 raise ValueError(f"penalty='path' needs {name} in {list(values)}; got {getattr(self, name)!r}.")
-        if self.alpha == "auto" or not self.alpha > 0:
+        if isinstance(self.alpha, str) or not self.alpha > 0:
             raise ValueError(f"penalty='path' needs a number alpha > 0; got {self.alpha!r}.")
         if self._hidden_layer_sizes() != (0,):
             raise ValueError(f"penalty='path' needs hidden_layer_sizes=(0,); got {self.hidden_layer_sizes!r}.")
@@ -435,7 +433,7 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         float
             At most 1; with several outputs their mean.
         """
-        found = self.predict(X) if self.operator is None else self._image(X, y)
+        found: Any = self.predict(X) if self.operator is None else self._image(X, y)
         arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, found, sample_weight)]
         return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
 
@@ -447,11 +445,11 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         from skgrow.estimators._operator import make_operator
 
         points, network = self._prediction_input(X)
-        y = np.asarray(y.detach().to("cpu") if is_tensor(y) else y)
-        samples = Samples(points, torch.as_tensor(y.reshape(len(points), -1).copy()).to(points), None)
+        target = np.asarray(y.detach().to("cpu") if is_tensor(y) else y)
+        samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1).copy()).to(points), None)
         operator = make_operator(self.operator, samples, Scaling.of(samples, standardize=False))
         operator.unit = 1.0
-        return operator.unstacked(operator(network, points)).to("cpu").numpy().reshape(y.shape)
+        return operator.unstacked(operator(network, points)).to("cpu").numpy().reshape(target.shape)
 
     # prediction --------------------------------------------------------------------------------------------
 

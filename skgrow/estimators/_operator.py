@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ def _direction(operator: tuple[Any, ...], d: int) -> torch.Tensor:
     if len(operator) != 2 or operator[0] != "directional":
         raise ValueError(f"operator must be {_ALLOWED}; got {operator!r}.")
     vector = np.atleast_1d(np.asarray(operator[1]))
-    if vector.shape != (d,) or not all(isinstance(v, Real) and np.isfinite(v) for v in vector.tolist()):
+    if vector.shape != (d,) or vector.dtype.kind not in "iuf" or not np.isfinite(vector).all():
         raise ValueError(f"operator=('directional', v) needs a finite vector v of shape ({d},); got {operator[1]!r}.")
     return torch.as_tensor(vector, dtype=torch.float64)
 

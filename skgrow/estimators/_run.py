@@ -78,8 +78,10 @@ class Run:
         samples = samples.merged()
         kind = "size" if estimator.operator is not None else estimator._target_kind()
         if keep_units:
-            units = (torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling)
-            self.scaling = Scaling(*units, kind == "log")
+            x_mean, x_scale, y_mean, y_scale = (
+                torch.as_tensor(a, device=self.device, dtype=self.dtype) for a in estimator._scaling
+            )
+            self.scaling = Scaling(x_mean, x_scale, y_mean, y_scale, kind == "log")
         else:
             self.scaling = Scaling.of(samples, estimator.standardize, kind)
         self.samples = self.scaling.apply(samples)
@@ -184,7 +186,7 @@ class Run:
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
         if self.previous is None:
             sizes = (d, *estimator._hidden_layer_sizes(), c)
-            network = glorot(sizes, Activation(name, estimator.negative_slope), generator, samples.X)
+            network = glorot(sizes, Activation(name, estimator.negative_slope), self.seed, samples.X)
             network = growth.refit_output(network, problem)
         else:
             network = self._fitted()
@@ -240,6 +242,7 @@ class Run:
 
     def _refit(self, best: Trained, solver: Any, history: list[dict[str, Any]], monitor: Any) -> None:
         """Train the network chosen on all rows, those held out included, with the penalty found."""
+        assert self.everything is not None  # noqa: S101
         problem = self._problem(self.everything, alpha=best.alpha)
         state = training.descend(
             best.network, problem, solver, growth.Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
@@ -478,8 +481,9 @@ def _auto_block(n_outputs: int) -> int:
     return 3 if n_outputs == 1 else max(3, 2 * n_outputs)
 
 
-def glorot(sizes: tuple[int, ...], activation: Activation, generator: torch.Generator, like: Tensor) -> MLP:
+def glorot(sizes: tuple[int, ...], activation: Activation, seed: int, like: Tensor) -> MLP:
     """Return a network of random weights as in MLPRegressor: uniform, of a width by Glorot and Bengio (2010)."""
+    generator = torch.Generator().manual_seed(seed)
     gain = 2.0 if activation.name == "logistic" else 6.0
     parts = []
     for fan_in, fan_out in pairwise(sizes):

@@ -136,17 +136,16 @@ class GrowthPolicy:
         return self._grow(current, proposals, room)
 
     def _least(self, current: Trained, n_neurons: int) -> float:
-        """Decrease of the loss that new neurons are charged where no validation data judges.
+        """Decrease of the loss that new neurons are charged in classification, where no validation data judges.
 
         It is Akaike's one nat of likelihood for a parameter, one a neuron. The best block of many promises more than
         that by chance, so growth that does not reach it can not pay.
         """
         problem = self.problem
-        if math.isfinite(current.validation_loss) or len(current.network.weights) > 2:
-            return 0.0  # inside a deep network the promise is that of a linearised problem
-        if problem.loss.known_dispersion:
-            return n_neurons / problem.total_weight
-        return n_neurons * problem.loss.degree * current.loss / problem.n_observed
+        judged = math.isfinite(current.validation_loss) or not problem.loss.known_dispersion
+        if judged or len(current.network.weights) > 2:  # inside a deep network the promise is a linearised one
+            return 0.0
+        return n_neurons / problem.total_weight
 
     def _refinement(self, best: Trained) -> Action | None:
         if self.n_penalties > 0 and best.row != self.penalty_row:

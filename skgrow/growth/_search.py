@@ -157,7 +157,8 @@ class PolarSearch(BaseEstimator):
         live = None if live is None else _double(live)
         root = g.sqrt()[:, None]
         target = E * root
-        weight = g.view(-1, len(X)).sum(0)  # of the points
+        # of the points; with an operator points count alike, whatever the weight of a boundary value
+        weight = g if operator is None else X.new_full((len(X),), 1 / len(X))
         U = self._directions(X, E if len(E) == len(X) else None, weight, live, generator)
         slopes, biases = self._grid(X, U, weight, activation, support, between=operator is not None)
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)

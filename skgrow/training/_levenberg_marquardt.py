@@ -97,7 +97,7 @@ class LevenbergMarquardtState:
                 value = self.problem.objective(trial)
                 predicted = 0.5 * (self.damping * (step @ step) - gradient @ step)
                 gain = float(self.objective - value)
-                if gain > 0:
+                if gain > 0 and self._stays_supported(trial):
                     # chained, so that values compare although the penalty moves
                     self.value *= float(value) / float(self.objective)
                     self._accept(trial, gain / max(float(predicted), 1e-300))
@@ -106,6 +106,14 @@ class LevenbergMarquardtState:
             self.growth *= 2
         self.converged = True
         return self.value if math.isfinite(float(self.objective)) else math.nan
+
+    def _stays_supported(self, trial: MLP) -> bool:
+        """Whether no kink slips where an operator, a derivative for example, sees it at too few samples."""
+        problem, support = self.problem, self.solver.support
+        if problem.operator is None:
+            return True
+        before, after = unsupported(self.network, problem, support), unsupported(trial, problem, support)
+        return after is None or (before is not None and not bool((after & ~before).any()))
 
     def _accept(self, trial: MLP, ratio: float) -> None:
         self.damping *= max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
@@ -125,10 +133,12 @@ def unsupported(network: MLP, problem: Problem, support: float) -> Tensor | None
     if support <= 0 or not network.activation.is_piecewise_linear:
         return None
     mask = None
-    X = problem.X
+    X, n = problem.X, len(problem.X)
+    weighted = problem.operator is None
+    g = problem.g if weighted else X.new_full((n,), 1 / n)
     for layer, W in enumerate(network.weights[:-1]):
-        active = ((X @ W.T + network.biases[layer]) > 0).to(X.dtype).T @ problem.g
-        count = torch.minimum(active, 1 - active) * problem.total_weight
+        active = ((X @ W.T + network.biases[layer]) > 0).to(X.dtype).T @ g
+        count = torch.minimum(active, 1 - active) * (problem.total_weight if weighted else n)
         weak = count < support * (W.shape[1] + 2)
         if bool(weak.any()):
             if mask is None:

@@ -208,7 +208,7 @@ def fit(
     def train(start: MLP, before: Trained | None, kept: Tensor | None) -> Trained:
         previous = before.state if before is not None else None
         best: Trained | None = None
-        for _ in range(_PENALTY_ROUNDS):
+        for _ in range(_PENALTY_ROUNDS if problem.curvature_kind == "kronecker" else 1):
             state = descend(
                 start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
             )
@@ -301,8 +301,13 @@ def _measure(
     if found is None and (criterion in ("evidence", "gcv") or sets_penalty):
         curvature = curvature_of(network, problem)
         mask = problem.penalty_weights(network)
-        found = evidence(network, loss, curvature, problem.total_weight, mask, alpha, problem.auto_alpha, problem.loss)
-        problem.alpha = next_penalty(found, alpha, problem.loss)
+        many = problem.auto_alpha and problem.curvature_kind == "dense"
+        for _ in range(5 if many else 1):
+            found = evidence(
+                network, loss, curvature, problem.total_weight, mask, problem.alpha, problem.auto_alpha, problem.loss
+            )
+            problem.alpha = next_penalty(found, problem.alpha, problem.loss)
+        alpha = problem.alpha if many else alpha  # of the stages to come
     validation_loss = float(validation.data_loss(network)) if validation is not None else math.nan
     value = {
         "validation": lambda: -validation_loss,

@@ -26,10 +26,10 @@ class Loss:
     is_separable: ClassVar[bool] = True
     known_dispersion: ClassVar[bool] = False
     degree: ClassVar[int] = 2
-    #: How many times the evidence's penalty training uses. The hyperparameters of the evidence are meant for predictions
+    #: How many times the evidence's penalty training uses. The evidence's hyperparameters are meant for predictions
     #: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode
-    #: needs a larger penalty to predict as well. For the squared error twice was found better than once on four data sets
-    #: of five. Where the noise is known, as in classification, the evidence's own penalty is not too small.
+    #: needs a larger penalty to predict as well. For the squared error twice was found better than once on four data
+    #: sets of five. Where the noise is known, as in classification, the evidence's own penalty is not too small.
     plug_in_factor: ClassVar[float] = 2.0
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
@@ -201,7 +201,7 @@ class Quantile(Loss):
 
 
 class Logistic(Loss):
-    r"""Cross-entropy of independent labels, :math:`\ell = \log(1 + e^f) - y f`, of curvature :math:`p(1 - p) \le 1/4`."""
+    r"""Cross-entropy of independent labels, :math:`\ell = \log(1 + e^f) - y f`; the curvature is :math:`p(1 - p)`."""
 
     known_dispersion = True
     plug_in_factor = 1.0

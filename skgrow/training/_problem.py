@@ -151,7 +151,8 @@ class Problem:
 
     def _value_and_gradient(self, network: MLP) -> tuple[Tensor, ...]:
         if self.operator is not None:
-            F, pull_back = torch.func.vjp(self._outputs_of(network), network.theta)
+            found = torch.func.vjp(self._outputs_of(network), network.theta)
+            F, pull_back = found[0], found[1]
             value, E = self.loss.value_and_negative_gradient(F, self.Y)
             return value @ self.g, pull_back(E.mul_(-self.g[:, None]))[0]
 

@@ -34,7 +34,7 @@ def with_entry(array, value, place=3):
         ("alpha", -1.0, r"\[0.0, inf\)"),
         ("alpha", np.nan, r"\[0.0, inf\)"),
         ("schedule", "sometimes", "plateau"),
-        ("search", "random", "polar"),
+        ("search", "grid", "polar"),
         ("negative_slope", 1.0, r"\[0.0, 1.0\)"),
         ("block_size", 0, r"\[1, inf\)"),
         ("block_size", 2.5, "int"),

@@ -309,8 +309,8 @@ def test_skops_needs_to_trust_the_class_alone(fitted):
     skops = pytest.importorskip("skops.io")
     X, _ = waves()
     data = skops.dumps(fitted)
-    assert skops.get_untrusted_types(data=data) == ["skgrow.estimators._growing.GrowingRegressor"]
-    copy = skops.loads(data, trusted=["skgrow.estimators._growing.GrowingRegressor"])
+    assert skops.get_untrusted_types(data=data) == ["skgrow.estimators._growing_regressor.GrowingRegressor"]
+    copy = skops.loads(data, trusted=["skgrow.estimators._growing_regressor.GrowingRegressor"])
     np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
 
 

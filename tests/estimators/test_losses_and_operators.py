@@ -279,7 +279,8 @@ def test_a_linear_differential_equation(activation, tolerance):
     for max_neurons in (1, 8):
         est = GrowingRegressor(
             operator=operator,
-            alpha=1e-8,
+            # between samples jumps of a ReLU network are not seen: the penalty keeps them down
+            alpha=1e-8 if activation == "tanh" else "auto",
             **PLAIN
             | {
                 "activation": activation,

@@ -1,10 +1,9 @@
 """Loss, gradient and Gauss-Newton matrix against dense formulas and finite differences."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
-from dataclasses import replace
-
 import pytest
 import torch
 
