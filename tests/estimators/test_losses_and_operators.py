@@ -263,7 +263,6 @@ def test_relu_networks_are_fitted_to_derivatives_as_well():
     x = np.linspace(0, 3, 61)
     est = GrowingRegressor(
         operator=with_value_at_zero(derivative),
-        alpha=1e-8,
         **PLAIN | {"activation": "relu", "max_neurons": 15, "max_iter": 60},
     ).fit(x[:, None], np.where(x == 0, 0.0, np.cos(x)))
     assert np.abs(est.predict(x[:, None]) - np.sin(x)).max() < 0.15
