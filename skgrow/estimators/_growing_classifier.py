@@ -90,7 +90,7 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         Neurons whose directions are this close are merged, as are (leaky) ReLUs that are on and off on the same samples
         with outgoing weights of one direction: predictions on the training data do not change.
 
-    n_iter_no_change : int, default=2
+    n_iter_no_change : int, default=1
         Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
 
     tol : float, default=1e-6
@@ -247,7 +247,7 @@ class GrowingClassifier(ClassifierMixin, GrowingNetwork):
         max_stages: int = 100,
         n_exchanges: int = 0,
         merge_tol: float = 1e-6,
-        n_iter_no_change: int = 2,
+        n_iter_no_change: int = 1,
         tol: float = 1e-6,
         max_iter: int = 200,
         batch_size: str | int = "auto",

@@ -31,10 +31,10 @@ _EVIDENCE_PARAMETERS = 3000
 _COVARIANCE_PARAMETERS = 2000
 
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
-_DENSE_NEURONS, _DENSE_WORK = 20, 2.5e9
+_DENSE_NEURONS, _DENSE_WORK = 20, 1e10
 
 #: Relative decrease of the objective that is progress between growths there, if the schedule is left to us.
-_EARLY_PLATEAU = 5e-3
+_EARLY_PLATEAU = 1e-3
 
 #: Rows of the history after which the second activation is compared with the first: the start and one growth.
 _RACE_ROWS = 2

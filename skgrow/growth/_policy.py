@@ -286,7 +286,7 @@ class GrowthPolicy:
     def best_block(self, network: MLP, size: int | None = None, refit_all: bool = True) -> Block | None:
         """Best new block of the last hidden layer, scored with a refit of the whole output layer, or of its bias.
 
-        The score is the decrease of the loss by that refit.
+        The score is the decrease of the objective by that refit.
         """
         head, problem = head_of(network, self.problem)
         return self._block_of_head(head, problem, size, refit_all) if head.layer_sizes[0] else None
@@ -302,9 +302,9 @@ class GrowthPolicy:
         )
         if block is None or problem.loss.is_quadratic or not refit_all:
             return block
-        silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
-        refitted = refit_output(widen(head, 0, block.W, block.b, silent)[0], problem)
-        gain = float(problem.data_loss(head)) - float(problem.data_loss(refitted))
+        outgoing = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
+        silent, _ = widen(head, 0, block.W, block.b, outgoing)
+        gain = float(problem.objective(silent)) - float(problem.objective(refit_output(silent, problem)))
         return replace(block, score=gain) if gain > 0 else None
 
     def _block_inside(self, network: MLP, layer: int) -> Block | None:

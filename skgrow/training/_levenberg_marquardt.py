@@ -65,6 +65,7 @@ class LevenbergMarquardtState:
         self.data_loss = loss
         self.alpha = problem.alpha  # that the network was found with
         if problem.auto_alpha:
+            before = self.evidence
             self.evidence = evidence(
                 network,
                 float(loss),
@@ -74,7 +75,10 @@ class LevenbergMarquardtState:
                 problem.alpha,
                 loss=problem.loss,
             )
-            problem.alpha = next_penalty(self.evidence, problem.alpha, problem.loss)
+            # without noise to estimate, smaller penalties and larger weights can feed each other away from the evidence
+            falls = before is not None and self.evidence.log_evidence < before.log_evidence
+            if not (falls and problem.loss.known_dispersion):
+                problem.alpha = next_penalty(self.evidence, problem.alpha, problem.loss)
         ratio = problem.alpha / problem.total_weight
         self.objective = loss + problem.penalty(network)
         self.gradient = gradient + ratio * self.penalised * network.theta

@@ -213,8 +213,6 @@ def fit(
                 start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
             )
             trained = _measure(state.network, problem, validation, criterion, state)
-            if best is not None and not _evident(trained) > _evident(best):
-                break
             best = trained
             if abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED:
                 break
