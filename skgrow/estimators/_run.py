@@ -33,9 +33,6 @@ _COVARIANCE_PARAMETERS = 2000
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
 _DENSE_NEURONS, _DENSE_WORK = 20, 1e10
 
-#: Relative decrease of the objective that is progress between growths there, if the schedule is left to us.
-_EARLY_PLATEAU = 1e-3
-
 #: Rows of the history after which the second activation is compared with the first: the start and one growth.
 _RACE_ROWS = 2
 
@@ -280,8 +277,6 @@ class Run:
     def _schedule(self) -> Any:
 
         schedule = self.estimator.schedule
-        if schedule == "plateau" and self.curvature_kind == "kronecker":
-            return growth.Plateau(_EARLY_PLATEAU)  # validation judges: what grows on need not be finished
         return growth.SCHEDULES[schedule]() if isinstance(schedule, str) else schedule
 
     def _policy(

@@ -160,6 +160,8 @@ class PolarSearch(BaseEstimator):
         # of the points; with an operator points count alike, whatever the weight of a boundary value
         weight = g if operator is None else X.new_full((len(X),), 1 / len(X))
         U = self._directions(X, E if len(E) == len(X) else None, weight, live, generator)
+        if operator is not None:  # kinks of derivatives do not move in training: both sides have to be offered
+            U = torch.cat([U, -U])
         slopes, biases = self._grid(X, U, weight, activation, support, between=operator is not None)
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
         if self.normalization == "parameter":
