@@ -26,7 +26,7 @@ def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
         weighted = (B * g[:, None]).T
         return weighted @ B, weighted @ Y
 
-    size = 4 * sum(network.layer_sizes) * problem.X.element_size()
+    size = 4 * network.n_activations * problem.X.element_size()
     gram, moments = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
     return gram, moments
 

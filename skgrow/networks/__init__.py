@@ -2,19 +2,30 @@
 
 from skgrow.networks._activations import ACTIVATIONS, Activation
 from skgrow.networks._convert import from_torch, to_torch
+from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
+from skgrow.networks._identity import IdentityLayer
 from skgrow.networks._merge import merge
-from skgrow.networks._mlp import MLP, LayerPass
+from skgrow.networks._mlp import MLP
+from skgrow.networks._network import LayerPass, Network, map_gradient, patches
+from skgrow.networks._resnet import ResNet
 from skgrow.networks._surgery import direct_sum, from_standardized, positions, prune, scale, widen
 
 __all__ = [
     "ACTIVATIONS",
+    "CONVOLUTION_ACTIVATIONS",
     "MLP",
     "Activation",
+    "ConvNet",
+    "IdentityLayer",
     "LayerPass",
+    "Network",
+    "ResNet",
     "direct_sum",
     "from_standardized",
     "from_torch",
+    "map_gradient",
     "merge",
+    "patches",
     "positions",
     "prune",
     "scale",

@@ -2,27 +2,76 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
 from skgrow.networks._activations import Activation
+from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
+from skgrow.networks._network import Network
+from skgrow.networks._resnet import ResNet
 
 _MODULES = {"identity": nn.Identity, "logistic": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 
 
-def to_torch(network: MLP) -> nn.Sequential:
-    """Return the network as ``nn.Sequential`` of ``nn.Linear`` and activations, with copied parameters."""
+def to_torch(network: Network) -> nn.Sequential:
+    """Return the network as ``nn.Sequential`` of PyTorch's own layers, with copied parameters.
+
+    An :class:`MLP` alternates ``nn.Linear`` and activations; a :class:`ResNet` has :class:`Residual` blocks between two
+    ``nn.Linear``; a :class:`ConvNet` starts with ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in
+    evaluation mode.
+    """
+    maps = [_map_module(W, b) for W, b in zip(network.weights, network.biases, strict=True)]
+    if isinstance(network, ResNet):
+        pairs = zip(maps[1:-1:2], maps[2:-1:2], strict=True)
+        blocks = [Residual(inner, _activation_module(network.activation), outer) for inner, outer in pairs]
+        return nn.Sequential(maps[0], *blocks, maps[-1])
     layers: list[nn.Module] = []
-    for W, b in zip(network.weights, network.biases, strict=True):
-        linear = nn.utils.skip_init(nn.Linear, W.shape[1], W.shape[0], dtype=W.dtype, device=W.device)
-        with torch.no_grad():
-            linear.weight.copy_(W)
-            linear.bias.copy_(b)
-        layers += [linear, _activation_module(network.activation)]
-    return nn.Sequential(*layers[:-1])
+    if isinstance(network, ConvNet):
+        layers += _image_modules(network)
+    for i, layer in enumerate(maps[:-1]):
+        layers += [layer, _activation_module(network.activation)]
+        if isinstance(network, ConvNet):
+            if i in network.pooled:
+                layers.append(nn.MaxPool2d(2))
+            if i == network.n_convolutions - 1:
+                layers.append(nn.Flatten())
+    return nn.Sequential(*layers, maps[-1])
+
+
+class Residual(nn.Sequential):
+    """Adds to its input what its modules make of it."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return ``x`` plus the output of the modules."""
+        return x + super().forward(x)
+
+
+def _map_module(W: Tensor, b: Tensor) -> nn.Module:
+    settings: dict[str, Any] = {"bias": len(b) > 0, "dtype": W.dtype, "device": W.device}
+    module: nn.Linear | nn.Conv2d
+    if W.ndim == 2:
+        module = nn.utils.skip_init(nn.Linear, W.shape[1], W.shape[0], **settings)
+    else:
+        module = nn.utils.skip_init(nn.Conv2d, W.shape[1], W.shape[0], 3, padding=1, **settings)
+    with torch.no_grad():
+        module.weight.copy_(W)
+        if module.bias is not None:
+            module.bias.copy_(b)
+    return module
+
+
+def _image_modules(network: ConvNet) -> list[nn.Module]:
+    modules: list[nn.Module] = [nn.Unflatten(1, network.image_shape)]
+    if network.units is not None:
+        mean, scale = network.units
+        norm = nn.BatchNorm2d(len(mean), eps=0.0, momentum=0.0, affine=False, dtype=mean.dtype, device=mean.device)
+        cast(Tensor, norm.running_mean).copy_(mean)
+        cast(Tensor, norm.running_var).copy_(scale.square())
+        modules.append(norm.eval())
+    return modules
 
 
 def _activation_module(activation: Activation) -> nn.Module:

@@ -1,40 +1,19 @@
-"""The multilayer perceptron and its layer pass, the primitive everything else is made of."""
+"""The multilayer perceptron."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from skgrow.networks._activations import Activation
+from skgrow.networks._identity import IdentityLayer
+from skgrow.networks._network import LayerPass, Network, places
 
 
-@dataclass(frozen=True)
-class LayerPass:
-    r"""What one forward-backward pass leaves behind at every layer.
-
-    For layer :math:`i = 1, \dots, L` with pre-activation :math:`y_i = x_{i-1} W_i^T + b_i`:
-
-    Attributes
-    ----------
-    inputs : list of Tensor of shape (n, w_{i-1})
-        The layer inputs :math:`x_{i-1}`.
-    slopes : list of Tensor of shape (n, w_i)
-        The derivatives :math:`s'(y_i)` of the hidden layers (one fewer than layers).
-    output : Tensor of shape (n, c)
-        The network output.
-    """
-
-    inputs: list[Tensor]
-    slopes: list[Tensor]
-    output: Tensor
-
-
-class MLP:
+class MLP(Network):
     r"""A fully connected network, held as one flat parameter vector.
 
     The realization is :math:`x_0 = x,\; y_i = x_{i-1} W_i^T + b_i,\; x_i = s(y_i)` for the hidden layers and
@@ -73,13 +52,8 @@ class MLP:
         smoothing: Sequence[Tensor | None] | None = None,
     ) -> None:
         self.layer_sizes = tuple(int(size) for size in layer_sizes)
-        expected = sum((i + 1) * o for i, o in pairwise(self.layer_sizes))
-        if theta.shape != (expected,):
-            raise ValueError(
-                f"theta must have shape ({expected},) for layer_sizes {self.layer_sizes}; got {tuple(theta.shape)}."
-            )
-        self.theta = theta
-        self.activation = activation
+        shapes = [(o, i) for i, o in pairwise(self.layer_sizes)]
+        super().__init__(shapes, [True] * len(shapes), theta, activation)
         self.smoothing = tuple(smoothing) if smoothing is not None else (None,) * (len(self.layer_sizes) - 2)
 
     @classmethod
@@ -97,30 +71,9 @@ class MLP:
         """Return the same parameters with kinks smoothed over the given half widths (None: not at all)."""
         return MLP(self.layer_sizes, self.theta, self.activation, smoothing)
 
-    @property
-    def n_parameters(self) -> int:
-        """Number of parameters, biases included."""
-        return self.theta.numel()
-
-    @cached_property
-    def slices(self) -> list[tuple[slice, slice]]:
-        """For every layer the places of its weights and of its biases in ``theta``."""
-        places, start = [], 0
-        for i, o in pairwise(self.layer_sizes):
-            places.append((slice(start, start + i * o), slice(start + i * o, start + (i + 1) * o)))
-            start += (i + 1) * o
-        return places
-
-    @cached_property
-    def weights(self) -> list[Tensor]:
-        """Views ``W_i`` of shape (w_i, w_{i-1})."""
-        sizes = pairwise(self.layer_sizes)
-        return [self.theta[w].view(o, i) for (w, _), (i, o) in zip(self.slices, sizes, strict=True)]
-
-    @cached_property
-    def biases(self) -> list[Tensor]:
-        """Views ``b_i`` of shape (w_i,)."""
-        return [self.theta[b] for _, b in self.slices]
+    def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> MLP:
+        """Return the network of other weights and biases."""
+        return MLP.from_arrays(weights, biases, self.activation)
 
     def hidden(self, X: Tensor, depth: int | None = None) -> Tensor:
         """Return the post-activation of hidden layer ``depth`` (default: the last), shape (n, w)."""
@@ -144,67 +97,41 @@ class MLP:
         return LayerPass(inputs, slopes, torch.addmm(self.biases[-1], inputs[-1], self.weights[-1].T))
 
     def backward_pass(self, state: LayerPass, output_delta: Tensor) -> list[Tensor]:
-        r"""Backpropagate per-sample derivatives with respect to the output.
-
-        Parameters
-        ----------
-        state : LayerPass
-            Of the same network.
-        output_delta : Tensor of shape (..., n, c)
-            :math:`d_L = dL_j / dy_L` per sample; leading axes are a batch of such fields.
-
-        Returns
-        -------
-        list of Tensor of shape (..., n, w_i)
-            :math:`d_i = dL_j / dy_i` for all layers, first to last.
-        """
+        """Backpropagate per-sample derivatives with respect to the output; see :class:`Network`."""
         deltas = [output_delta]
         for W, slope in zip(reversed(self.weights[1:]), reversed(state.slopes), strict=True):
             deltas.append(torch.matmul(deltas[-1], W).mul_(slope))
         return deltas[::-1]
 
-    def gradient(self, state: LayerPass, output_delta: Tensor) -> Tensor:
-        r"""Return :math:`\sum_j d_{i,j}^T x_{i-1,j}` (and :math:`\sum_j d_{i,j}` for biases) as one flat vector.
+    # insertion ---------------------------------------------------------------------------------------------
 
-        Parameters
-        ----------
-        state : LayerPass
-            Of the same network.
-        output_delta : Tensor of shape (n, c)
-            Derivative of the objective with respect to the output, sample weights included.
+    @property
+    def n_insertion_points(self) -> int:
+        """One after every hidden layer."""
+        return len(self.weights) - 1
+
+    def insert(self, point: int, X: Tensor) -> tuple[MLP, Tensor]:
+        r"""Insert a layer after hidden layer ``point`` that leaves the function as it is.
+
+        See :class:`IdentityLayer` for what that means for each activation.
         """
-        grad = torch.empty_like(self.theta)
-        deltas = self.backward_pass(state, output_delta)
-        for (w, b), d, x in zip(self.slices, deltas, state.inputs, strict=True):
-            torch.mm(d.T, x, out=grad[w].view(d.shape[1], x.shape[1]))
-            torch.sum(d, 0, out=grad[b])
-        return grad
+        self._require_point(point)
+        H = self.hidden(X, point + 1)
+        layer = IdentityLayer.of(self.activation, H)
+        weights, biases = list(self.weights), list(self.biases)
+        above = weights[point + 1] * layer.gain
+        biases[point + 1] = biases[point + 1] - above @ layer.offset
+        weights[point + 1] = above
+        weights.insert(point + 1, layer.scale * torch.eye(H.shape[1], dtype=H.dtype, device=H.device))
+        biases.insert(point + 1, layer.bias)
+        deeper = MLP.from_arrays(weights, biases, self.activation)
+        index = [i + (i > point) for i in range(len(self.weights))]
+        return deeper, places(self, deeper, index)
 
-    def jacobian(self, state: LayerPass, seed: Tensor | None = None) -> Tensor:
-        r"""Return the derivatives of outputs, or of combinations of them, by all parameters.
-
-        Row ``[k, j]`` is :math:`d_i \otimes x_{i-1}` layer by layer, with the backward pass started at ``seed[k, j]``.
-
-        Parameters
-        ----------
-        state : LayerPass
-            Of the same network.
-        seed : Tensor of shape (k, n, c), optional
-            Combinations of outputs, per sample; default: every output by itself, k = c.
-
-        Returns
-        -------
-        Tensor of shape (k, n, n_parameters)
-        """
-        n, c = state.output.shape
-        if seed is None:
-            seed = torch.eye(c, dtype=self.theta.dtype, device=self.theta.device).unsqueeze(1).expand(c, n, c)
-        jac = self.theta.new_empty(len(seed), n, self.n_parameters)
-        for (w, b), d, x in zip(self.slices, self.backward_pass(state, seed), state.inputs, strict=True):
-            out = jac[..., w].view(len(seed), n, d.shape[-1], x.shape[-1])
-            torch.mul(d.unsqueeze(-1), x.unsqueeze(-2), out=out)
-            jac[..., b] = d
-        return jac
-
-    def __repr__(self) -> str:
-        return f"MLP(layer_sizes={self.layer_sizes}, activation={self.activation.name!r})"
+    def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return derivatives at the new pre-activations and the new layers' inputs, point by point."""
+        pairs = []
+        for H, d, W in zip(state.inputs[1:], deltas[1:], self.weights[1:], strict=True):
+            layer = IdentityLayer.of(self.activation, H)
+            pairs.append((torch.matmul(d, W * layer.gain).mul_(layer.slope(self.activation, H)), H))
+        return pairs

@@ -5,10 +5,16 @@ Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
 
 from __future__ import annotations
 
+from typing import TypeVar, cast
+
 import torch
 from torch import Tensor
 
+from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
+from skgrow.networks._network import Network, places
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
 
 
 def _require(condition: bool, message: str) -> None:
@@ -109,14 +115,9 @@ def widen(network: MLP, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -
     return wider, positions(network, wider)
 
 
-def positions(old: MLP, new: MLP) -> Tensor:
+def positions(old: Network, new: Network) -> Tensor:
     """Return the places in ``new.theta`` of the entries of ``old.theta``; old arrays are leading blocks of new ones."""
-    places = torch.arange(new.n_parameters, device=new.theta.device)
-    parts = []
-    for (w, b), W_new, W_old in zip(new.slices, new.weights, old.weights, strict=True):
-        rows, columns = W_old.shape
-        parts += [places[w].view(W_new.shape)[:rows, :columns].reshape(-1), places[b][:rows]]
-    return torch.cat(parts)
+    return places(old, new, range(len(old.shapes)))
 
 
 def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
@@ -127,14 +128,35 @@ def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
     return MLP.from_arrays(weights, biases, network.activation)
 
 
-def from_standardized(network: MLP, x_mean: Tensor, x_scale: Tensor, y_mean: Tensor, y_scale: Tensor) -> MLP:
+def from_standardized(
+    network: AnyNetwork, x_mean: Tensor, x_scale: Tensor, y_mean: Tensor, y_scale: Tensor
+) -> AnyNetwork:
     r"""Map a network between standardized units to one between raw units, with the same function.
 
-    If ``network`` takes :math:`(x - \mu_x)/\sigma_x` to :math:`(y - \mu_y)/\sigma_y`, the result takes x to y.
+    If ``network`` takes :math:`(x - \mu_x)/\sigma_x` to :math:`(y - \mu_y)/\sigma_y`, the result takes x to y. The
+    units of a convolutional network's channels become its ``units``, since a border of zeros admits no other way.
+
+    Raises
+    ------
+    ValueError
+        If the units of a network without biases in its first or last map have a mean.
     """
     weights, biases = list(network.weights), list(network.biases)
-    weights[0] = weights[0] / x_scale
-    biases[0] = biases[0] - weights[0] @ x_mean
     weights[-1] = y_scale[:, None] * weights[-1]
-    biases[-1] = y_scale * biases[-1] + y_mean
-    return MLP.from_arrays(weights, biases, network.activation)
+    biases[-1] = _shifted(y_scale * biases[-1] if len(biases[-1]) else biases[-1], y_mean)
+    if isinstance(network, ConvNet):
+        pixels = x_mean.numel() // network.image_shape[0]
+        mean, scale = x_mean[::pixels], x_scale[::pixels]
+        if network.units is not None:
+            mean, scale = mean + scale * network.units[0], scale * network.units[1]
+        return cast(AnyNetwork, network.with_units(mean, scale).with_arrays(weights, biases))
+    weights[0] = weights[0] / x_scale
+    biases[0] = _shifted(biases[0], -(weights[0] @ x_mean))
+    return network.with_arrays(weights, biases)
+
+
+def _shifted(bias: Tensor, shift: Tensor) -> Tensor:
+    if len(bias) == len(shift):
+        return bias + shift
+    _require(not bool(shift.any()), "units with a mean need biases in the first and last map; the network has none.")
+    return bias

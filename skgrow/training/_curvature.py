@@ -76,7 +76,7 @@ class KroneckerCurvature:
                 found += [inputs.T @ inputs, rows.T @ rows]
             return tuple(found)
 
-        size = (4 + 2 * problem.Y.shape[1]) * sum(network.layer_sizes) * problem.X.element_size()
+        size = (4 + 2 * problem.Y.shape[1]) * network.n_activations * problem.X.element_size()
         parts = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
         return cls(list(zip(parts[::2], parts[1::2], strict=True)))
 

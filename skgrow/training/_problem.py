@@ -115,7 +115,7 @@ class Problem:
 
     def _sum(self, chunk: Callable[..., tuple[Tensor, ...]], copies: float, network: MLP) -> tuple[Tensor, ...]:
         """Sum over samples in chunks bounded by memory; ``chunk(X, Y, g, offset)``, offset 0 where there is none."""
-        size = int(copies * sum(network.layer_sizes) * self.X.element_size())
+        size = int(copies * network.n_activations * self.X.element_size())
         if self.offset is None:
             return sum_over_samples(lambda X, Y, g: chunk(X, Y, g, 0), self.X, self.Y, self.g, bytes_per_row=size)
         return sum_over_samples(chunk, self.X, self.Y, self.g, self.offset, bytes_per_row=size)
@@ -136,7 +136,7 @@ class Problem:
 
     def negative_gradient(self, network: MLP) -> Tensor:
         r"""Return the negative functional gradient :math:`E`, shape of Y, without sample weights."""
-        rows = 2**22 // max(1, sum(network.layer_sizes)) + 1
+        rows = 2**22 // max(1, network.n_activations) + 1
         if self.operator is not None or self.offset is not None or len(self.X) <= rows:
             return self.loss.negative_gradient(self.outputs(network), self.Y)
         pairs = zip(self.X.split(rows), self.Y.split(rows), strict=True)
@@ -191,7 +191,7 @@ class Problem:
                 gradient = network.gradient(state, self.loss.negative_gradient(F, Y).mul_(-g[:, None]))
             return self.loss.value(F, Y) @ g, gradient, gram_matrix(J)
 
-        copies = 2 * network.n_parameters * self.Y.shape[1] / sum(network.layer_sizes)
+        copies = 2 * network.n_parameters * self.Y.shape[1] / network.n_activations
         value, gradient, gram = self._sum(chunk, copies, network)
         if not self.loss.is_separable:
             places = network.slices[-1][1]

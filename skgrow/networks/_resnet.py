@@ -1,0 +1,135 @@
+"""Residual networks of two-weight blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import linear
+
+from skgrow.networks._activations import Activation
+from skgrow.networks._network import LayerPass, Network, places
+
+
+class ResNet(Network):
+    r"""A residual network of constant width between linear maps.
+
+    The realization is :math:`z_0 = W_{in} x + b_{in}`, then block by block
+    :math:`z_k = z_{k-1} + V_k\, s(U_k z_{k-1} + b_k)`, and the output :math:`W_{out} z_K + b_{out}`: an explicit Euler
+    scheme of step one.
+
+    Parameters
+    ----------
+    layer_sizes : sequence of int
+        ``(n_features, width, neurons of block 1, ..., neurons of block K, n_outputs)``; there may be no block.
+    theta : Tensor of shape (n_parameters,)
+        ``W_in``, ``b_in``, ``U_1``, ``b_1``, ``V_1``, ..., ``W_out``, ``b_out``.
+    activation : Activation
+        Inside the blocks.
+    bias : bool, default=True
+        Whether the maps in and out have biases.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.networks import Activation, ResNet
+    >>> ResNet((2, 3, 3, 2), torch.zeros(33), Activation("tanh"), bias=False).n_parameters
+    33
+    """
+
+    def __init__(self, layer_sizes: Sequence[int], theta: Tensor, activation: Activation, bias: bool = True) -> None:
+        self.layer_sizes = tuple(int(size) for size in layer_sizes)
+        d, width, *blocks, c = self.layer_sizes
+        shapes, has_bias = [(width, d)], [bias]
+        for m in blocks:
+            shapes += [(m, width), (width, m)]
+            has_bias += [True, False]
+        super().__init__([*shapes, (c, width)], [*has_bias, bias], theta, activation)
+
+    def with_theta(self, theta: Tensor) -> ResNet:
+        """Return the same architecture with other parameters."""
+        return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1])
+
+    def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ResNet:
+        """Return the network of other weights and biases (length 0 where there are none)."""
+        blocks = [U.shape[0] for U in weights[1:-1:2]]
+        sizes = (weights[0].shape[1], weights[0].shape[0], *blocks, weights[-1].shape[0])
+        parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
+        return ResNet(sizes, torch.cat(parts), self.activation, bias=len(biases[-1]) > 0)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of residual blocks."""
+        return len(self.layer_sizes) - 3
+
+    @property
+    def n_activations(self) -> int:
+        """Numbers that a forward pass leaves behind per sample."""
+        return sum(self.layer_sizes) + self.n_blocks * self.layer_sizes[1]
+
+    def states(self, X: Tensor) -> list[Tensor]:
+        r"""Return the states between the blocks, :math:`z_0, \dots, z_K`, each of shape (n, width)."""
+        found = [self._map(0, X)]
+        for k in range(self.n_blocks):
+            hidden = self.activation.value(self._map(1 + 2 * k, found[-1]))
+            found.append(torch.addmm(found[-1], hidden, self.weights[2 + 2 * k].T))
+        return found
+
+    def _map(self, i: int, x: Tensor) -> Tensor:
+        return linear(x, self.weights[i], self.biases[i] if self.has_bias[i] else None)
+
+    def __call__(self, X: Tensor) -> Tensor:
+        """Return the output, shape (n, c)."""
+        z = self._map(0, X)
+        for k in range(self.n_blocks):
+            z = torch.addmm(z, self.activation.value(self._map(1 + 2 * k, z)), self.weights[2 + 2 * k].T)
+        return self._map(-1, z)
+
+    def forward_pass(self, X: Tensor) -> LayerPass:
+        """Return inputs of every map, slopes inside every block, and the output."""
+        z = self._map(0, X)
+        inputs, slopes = [X], []
+        for k in range(self.n_blocks):
+            Z = self._map(1 + 2 * k, z)
+            H = self.activation.value(Z)
+            slopes.append(self.activation.derivative(Z, H))
+            inputs += [z, H]
+            z = torch.addmm(z, H, self.weights[2 + 2 * k].T)
+        return LayerPass([*inputs, z], slopes, self._map(-1, z))
+
+    def backward_pass(self, state: LayerPass, output_delta: Tensor) -> list[Tensor]:
+        """Backpropagate per-sample derivatives with respect to the output; see :class:`Network`."""
+        deltas = [output_delta]
+        at_state = torch.matmul(output_delta, self.weights[-1])
+        for k in reversed(range(self.n_blocks)):
+            inside = torch.matmul(at_state, self.weights[2 + 2 * k]).mul_(state.slopes[k])
+            deltas += [at_state, inside]
+            at_state = at_state + torch.matmul(inside, self.weights[1 + 2 * k])
+        return [*deltas, at_state][::-1]
+
+    # insertion ---------------------------------------------------------------------------------------------
+
+    @property
+    def n_insertion_points(self) -> int:
+        """Before every block and behind the last."""
+        return self.n_blocks + 1
+
+    def insert(self, point: int, X: Tensor) -> tuple[ResNet, Tensor]:  # noqa: ARG002
+        """Insert a block with ``point`` blocks before it: U the identity, b zero and V zero."""
+        self._require_point(point)
+        width = self.layer_sizes[1]
+        weights, biases = list(self.weights), list(self.biases)
+        at = 1 + 2 * point
+        eye = torch.eye(width, dtype=self.theta.dtype, device=self.theta.device)
+        weights[at:at] = [eye, torch.zeros_like(eye)]
+        biases[at:at] = [eye.new_zeros(width), eye.new_zeros(0)]
+        deeper = self.with_arrays(weights, biases)
+        index = [i if i < at else i + 2 for i in range(len(self.weights))]
+        return deeper, places(self, deeper, index)
+
+    def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """Return derivatives at the states and what the new blocks' V would multiply, point by point."""
+        # maps at even places end in states, those at odd places start from them
+        at_state = zip(deltas[:-1:2], state.inputs[1::2], strict=True)
+        return [(d, self.activation.value(z)) for d, z in at_state]

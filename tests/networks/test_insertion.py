@@ -1,0 +1,163 @@
+"""Residual and convolutional networks against autograd, and layers inserted into all architectures."""
+
+import pytest
+import torch
+
+from skgrow.networks import (
+    MLP,
+    Activation,
+    ConvNet,
+    IdentityLayer,
+    ResNet,
+    from_standardized,
+    map_gradient,
+    to_torch,
+)
+
+
+def random_network(kind, activation, seed=0):
+    """Return a small network with random parameters, and data for it."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def theta(count):
+        return 0.4 * torch.randn(count, generator=generator, dtype=torch.float64)
+
+    s = Activation(activation)
+    if kind == "mlp":
+        network, d = MLP((3, 4, 5, 2), theta(16 + 25 + 12), s), 3
+    elif kind == "resnet":
+        network, d = ResNet((3, 4, 5, 2, 2), theta(16 + 5 * 5 + 20 + 2 * 5 + 8 + 10), s), 3
+    elif kind == "resnet without biases":
+        network, d = ResNet((3, 4, 4, 2), theta(12 + 20 + 16 + 8), s, bias=False), 3
+    else:  # odd sizes: the last row and column take no part in pooling
+        network = ConvNet((2, 7, 6), ((3, 2), (4,)), (5, 2), theta(57 + 56 + 76 + 25 + 12), s)
+        d = 84
+    return network, torch.randn(11, d, generator=generator, dtype=torch.float64)
+
+
+NETWORKS = [
+    *(
+        (kind, name)
+        for kind in ("mlp", "resnet", "resnet without biases")
+        for name in ("relu", "leaky_relu", "tanh", "logistic")
+    ),
+    ("cnn", "relu"),
+    ("cnn", "tanh"),
+    ("cnn", "identity"),
+]
+
+
+@pytest.mark.parametrize(("kind", "activation"), NETWORKS)
+def test_layer_pass_is_autograd(kind, activation):
+    network, X = random_network(kind, activation)
+    module = to_torch(network)
+    target = torch.linspace(-1, 1, 2 * len(X), dtype=torch.float64).view(len(X), 2)
+    F = module(X)
+    (F * target).sum().backward()
+    expected = torch.cat([p.grad.reshape(-1) for p in module.parameters()])
+    state = network.forward_pass(X)
+    torch.testing.assert_close(network(X), F, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(state.output, F, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(network.gradient(state, target), expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize(("kind", "activation"), NETWORKS)
+def test_jacobian_rows_are_gradients(kind, activation):
+    network, X = random_network(kind, activation)
+    J = network.jacobian(network.forward_pass(X))
+    for j in (0, 7):
+        for c in (0, 1):
+            seed = torch.zeros(len(X), 2, dtype=torch.float64)
+            seed[j, c] = 1
+            expected = network.gradient(network.forward_pass(X), seed)
+            torch.testing.assert_close(J[c, j], expected, rtol=1e-11, atol=1e-13)
+
+
+@pytest.mark.parametrize(("kind", "activation"), NETWORKS)
+def test_inserted_layers_leave_the_function(kind, activation):
+    network, X = random_network(kind, activation)
+    before = network(X)
+    exact = kind.startswith("resnet") or activation not in ("tanh", "logistic")
+    for point in range(network.n_insertion_points):
+        deeper, kept = network.insert(point, X)
+        change = (deeper(X) - before).abs().max()
+        assert change <= (1e-13 if exact else 2e-2)
+        assert deeper.n_parameters > network.n_parameters
+        # old parameters stand where they are said to stand; sigmoids have other weights and a bias behind them
+        same = deeper.theta[kept] == network.theta
+        assert same.all() if exact and activation != "leaky_relu" else same.sum() >= len(same) // 4
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic"])
+def test_identity_layer_is_as_near_as_documented(name):
+    activation = Activation(name)
+    x = torch.linspace(-1 if name == "tanh" else 0, 1, 201, dtype=torch.float64)[:, None]
+    layer = IdentityLayer.of(activation, x)
+    y = layer.gain * (activation.value(layer.scale * x + layer.bias) - layer.offset)
+    assert (y - x).abs().max() < (0.0034 if name == "tanh" else 0.0002)
+
+
+@pytest.mark.parametrize(("kind", "activation"), NETWORKS)
+def test_insertion_pairs_give_the_gradient_of_the_extended_network(kind, activation):
+    network, X = random_network(kind, activation)
+    target = torch.linspace(-1, 1, 2 * len(X), dtype=torch.float64).view(len(X), 2)
+    state = network.forward_pass(X)
+    pairs = network.insertion_pairs(state, network.backward_pass(state, target))
+    assert len(pairs) == network.n_insertion_points
+    exact = kind.startswith("resnet") or activation not in ("tanh", "logistic")
+    for point, pair in enumerate(pairs):
+        deeper, kept = network.insert(point, X)
+        module = to_torch(deeper)
+        (module(X) * target).sum().backward()
+        new = set(range(deeper.n_parameters)) - set(kept.tolist())
+        maps = [i for i, (w, _) in enumerate(deeper.slices) if w.start in new]
+        gradients = [p.grad for p in module.parameters() if p.ndim > 1]
+        expected = gradients[maps[-1]]  # of a block the second map, the first has no gradient
+        found = map_gradient(*pair)
+        if exact:
+            torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
+        else:  # derivatives above were taken at the network as it is, the function has changed by O(h^2)
+            assert (found - expected).norm() < 0.02 * expected.norm()
+        if kind.startswith("resnet"):
+            assert gradients[maps[0]].abs().max() == 0
+
+
+def test_parameter_counts_of_the_thesis():
+    mlp = MLP((2, 5, 2), torch.randn(27), Activation("relu"))
+    resnet = ResNet((2, 3, 3, 2), torch.randn(33), Activation("tanh"), bias=False)
+    X = torch.randn(4, 2)
+    assert mlp.insert(0, X)[0].n_parameters == 57
+    assert resnet.insert(1, X)[0].n_parameters == 54
+
+
+@pytest.mark.parametrize("kind", ["resnet", "cnn"])
+def test_change_of_units(kind):
+    network, X = random_network(kind, "relu")
+    if kind == "cnn":
+        x_mean = torch.tensor([0.3, -1.0]).double().repeat_interleave(42)
+        x_scale = torch.tensor([2.0, 0.5]).double().repeat_interleave(42)
+    else:
+        x_mean, x_scale = torch.tensor([1.0, -2.0, 0.5]).double(), torch.tensor([2.0, 0.1, 3.0]).double()
+    y_mean, y_scale = torch.tensor([5.0, -1.0]).double(), torch.tensor([2.0, 0.3]).double()
+    raw = from_standardized(network, x_mean, x_scale, y_mean, y_scale)
+    expected = y_mean + y_scale * network((X - x_mean) / x_scale)
+    torch.testing.assert_close(raw(X), expected, rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(to_torch(raw)(X), expected, rtol=1e-11, atol=1e-11)
+    back = from_standardized(raw, -x_mean / x_scale, 1 / x_scale, -y_mean / y_scale, 1 / y_scale)
+    torch.testing.assert_close(back(X), network(X), rtol=1e-11, atol=1e-11)
+
+
+def test_errors_name_what_is_wrong():
+    relu = Activation("relu")
+    with pytest.raises(ValueError, match="hidden layer"):
+        MLP((2, 3), torch.zeros(9), relu).insert(0, torch.zeros(1, 2))
+    with pytest.raises(ValueError, match=r"point must lie in \[0, 0\]; got 1"):
+        MLP((2, 3, 1), torch.zeros(13), relu).insert(1, torch.zeros(1, 2))
+    with pytest.raises(ValueError, match=r"at least 4 x 4 pixels"):
+        ConvNet((1, 3, 3), ((2,), (2,)), (1,), torch.zeros(1), relu)
+    with pytest.raises(ValueError, match="activation must be one of"):
+        ConvNet((1, 4, 4), ((2,),), (1,), torch.zeros(1), Activation("logistic"))
+    bare = ResNet((1, 2, 1), torch.zeros(4), relu, bias=False)
+    one = torch.ones(1)
+    with pytest.raises(ValueError, match="biases in the first and last map"):
+        from_standardized(bare, one, one, one, one)
