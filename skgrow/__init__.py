@@ -7,17 +7,27 @@ from typing import TYPE_CHECKING
 
 __version__ = "0.1.0"
 
-__all__ = ["GrowingClassifier", "GrowingRegressor", "GrowthCurveDisplay", "__version__", "growing_path"]
+__all__ = [
+    "GrowingClassifier",
+    "GrowingRegressor",
+    "GrowthCurveDisplay",
+    "SensLIClassifier",
+    "SensLIRegressor",
+    "__version__",
+    "growing_path",
+]
 
 _MODULE_OF = {
     "GrowingClassifier": "skgrow.estimators",
     "GrowingRegressor": "skgrow.estimators",
     "GrowthCurveDisplay": "skgrow.inspection",
+    "SensLIClassifier": "skgrow.estimators",
+    "SensLIRegressor": "skgrow.estimators",
     "growing_path": "skgrow.estimators",
 }
 
 if TYPE_CHECKING:
-    from skgrow.estimators import GrowingClassifier, GrowingRegressor, growing_path
+    from skgrow.estimators import GrowingClassifier, GrowingRegressor, SensLIClassifier, SensLIRegressor, growing_path
     from skgrow.inspection import GrowthCurveDisplay
 else:
 

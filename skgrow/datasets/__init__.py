@@ -1,5 +1,6 @@
-"""Synthetic regression tasks with a known best error."""
+"""Synthetic tasks: regression with a known best error, and spirals."""
 
 from skgrow.datasets._ridge import free_knot_limit, make_ridge
+from skgrow.datasets._spirals import make_spirals
 
-__all__ = ["free_knot_limit", "make_ridge"]
+__all__ = ["free_knot_limit", "make_ridge", "make_spirals"]

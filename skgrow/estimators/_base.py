@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from skgrow.networks import MLP
+    from skgrow.networks import Network
 
 
 class FittedNetwork(BaseEstimator):
@@ -25,23 +25,33 @@ class FittedNetwork(BaseEstimator):
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
 
-    def _store_network(self, network: MLP, dtype: type) -> None:
-        self.coefs_ = [W.T.to("cpu").numpy().astype(dtype, order="C") for W in network.weights]
-        self.intercepts_ = [b.to("cpu").numpy().astype(dtype) for b in network.biases]
-        self.architecture_ = network.layer_sizes
-        self.n_layers_ = len(network.layer_sizes)
-        self.n_outputs_ = network.layer_sizes[-1]
+    #: What a copy of the estimator needs to predict.
+    _network_names: ClassVar[tuple[str, ...]] = (
+        "coefs_",
+        "intercepts_",
+        "activation_",
+        "architecture_",
+        "n_layers_",
+        "n_outputs_",
+        "_negative_slope",
+        "_layout",
+    )
+
+    def _store_network(self, network: Network, dtype: type) -> None:
+        for name, value in network_attributes(network, dtype).items():
+            setattr(self, name, value)
         self.out_activation_ = "identity"
 
-    def _network(self, device: Any = "cpu", dtype: Any = None) -> MLP:
+    def _network(self, device: Any = "cpu", dtype: Any = None) -> Network:
         """Return the fitted network on raw units."""
         import torch
 
-        from skgrow.networks import MLP, Activation
+        from skgrow.networks import Activation, from_layout
 
-        weights = [torch.as_tensor(W.T.copy(), device=device, dtype=dtype) for W in self.coefs_]
+        arrays = [a.T if a.ndim == 2 else a for a in self.coefs_]
+        weights = [torch.as_tensor(a.copy(), device=device, dtype=dtype) for a in arrays]
         biases = [torch.as_tensor(b.copy(), device=device, dtype=dtype) for b in self.intercepts_]
-        return MLP.from_arrays(weights, biases, Activation(self.activation_, self._negative_slope))
+        return from_layout(self._layout, weights, biases, Activation(self.activation_, self._negative_slope))
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the fitted network as ``torch.nn.Sequential``, on raw inputs and targets.
@@ -49,14 +59,14 @@ class FittedNetwork(BaseEstimator):
         Returns
         -------
         torch.nn.Sequential
-            Alternating ``nn.Linear`` and activation modules; maps (n, n_features) to (n, n_outputs).
+            Of PyTorch's own layers, see :func:`skgrow.networks.to_torch`; maps (n, n_features) to (n, n_outputs).
         """
         from skgrow.networks import to_torch
 
         check_is_fitted(self)
         return to_torch(self._network())
 
-    def _prediction_input(self, X: Any) -> tuple[Tensor, MLP]:
+    def _prediction_input(self, X: Any) -> tuple[Tensor, Network]:
         """Return validated X as a tensor on the device of prediction, and the network there."""
         import torch
 
@@ -70,6 +80,23 @@ class FittedNetwork(BaseEstimator):
             X = X.to(torch.float32) if is_tensor(X) else X.astype(np.float32)
         tensor = torch.as_tensor(writable(X), device=device)
         return tensor, self._network(device, tensor.dtype)
+
+
+def network_attributes(network: Network, dtype: type) -> dict[str, Any]:
+    """Return what an estimator stores of a network: NumPy arrays, numbers and names."""
+    from skgrow.networks import layout_of
+
+    arrays = [W.T if W.ndim == 2 else W for W in network.weights]
+    return {
+        "coefs_": [W.to("cpu").numpy().astype(dtype, order="C") for W in arrays],
+        "intercepts_": [b.to("cpu").numpy().astype(dtype) for b in network.biases],
+        "activation_": network.activation.name,
+        "architecture_": network.layer_sizes,
+        "n_layers_": len(network.weights) + 1,
+        "n_outputs_": network.layer_sizes[-1],
+        "_negative_slope": network.activation.slope,
+        "_layout": layout_of(network),
+    }
 
 
 def as_given(result: Tensor, X: Any) -> Any:

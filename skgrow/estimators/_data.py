@@ -212,7 +212,7 @@ class Scaling:
     log_link: bool = False
 
     @classmethod
-    def of(cls, samples: Samples, standardize: bool, kind: str = "mean") -> Scaling:
+    def of(cls, samples: Samples, standardize: bool, kind: str = "mean", n_channels: int | None = None) -> Scaling:
         """Return the units of training.
 
         Parameters
@@ -224,6 +224,8 @@ class Scaling:
         kind : {"mean", "median", "log", "size", "none"}
             Of targets: mean and standard deviation; median and median absolute deviation; the logarithm of the mean;
             the root mean square without a shift; nothing. Constant columns keep their scale.
+        n_channels : int, optional
+            Groups of consecutive features of equal number that share their units; default: every feature its own.
         """
         X, Y = samples.X, samples.Y
         x_units = X.new_zeros(X.shape[1]), X.new_ones(X.shape[1])
@@ -231,7 +233,7 @@ class Scaling:
         g = X.new_full((len(X),), 1.0) if samples.weight is None else samples.weight
         g = g / g.sum()
         if standardize:
-            x_units = _moments(X, g)
+            x_units = _moments(X, g) if n_channels in (None, X.shape[1]) else _channel_moments(X, g, n_channels)
             if kind in ("mean", "median"):
                 y_units = _moments(Y, g)
             if kind == "median":
@@ -281,6 +283,14 @@ def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
     ordered, order = A.sort(dim=0)
     reached = g[order].cumsum(0) >= 0.5 - 1e-9
     return ordered[reached.to(torch.int8).argmax(0), torch.arange(A.shape[1], device=A.device)]
+
+
+def _channel_moments(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
+    """Return mean and deviation of every channel, repeated for its pixels."""
+    pixels = X.shape[1] // n_channels
+    values = X.reshape(len(X), n_channels, pixels).transpose(1, 2).reshape(-1, n_channels)
+    mean, scale = _moments(values, (g / pixels).repeat_interleave(pixels))
+    return mean.repeat_interleave(pixels), scale.repeat_interleave(pixels)
 
 
 def _moments(A: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:

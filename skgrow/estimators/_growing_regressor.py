@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
-from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import StrOptions
 
 from skgrow.estimators._base import as_given
-from skgrow.estimators._data import is_tensor, validate_y
+from skgrow.estimators._data import is_tensor
 from skgrow.estimators._growing import GrowingNetwork
+from skgrow.estimators._regression import NetworkRegressor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 
-class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
+class GrowingRegressor(NetworkRegressor, GrowingNetwork):
     r"""Regression by a network that grows to the width its data needs.
 
     The network starts without hidden neurons. Whenever training becomes slow it is widened by the neurons that
@@ -254,9 +252,7 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
     """
 
     _parameter_constraints: ClassVar[dict] = {
-        "loss": [StrOptions({"squared_error", "huber", "quantile", "poisson"})],
-        "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        **NetworkRegressor._parameter_constraints,
         "operator": [None, StrOptions({"gradient"}), tuple, callable],
         "penalty": [StrOptions({"l2", "path"})],
         **GrowingNetwork._parameter_constraints,
@@ -335,25 +331,10 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
 
     # fitting -----------------------------------------------------------------------------------------------
 
-    def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
-        y = validate_y(y, n)
-        if self.loss == "poisson" and bool((y < 0).any()):
-            raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
-        if self.loss == "poisson" and reset and not bool((y > 0).any()):
-            raise ValueError("loss='poisson' needs some y > 0; got only zeros.")
-        return y
-
     def _make_loss(self, samples: Any) -> Any:
-        from skgrow import training
-        from skgrow.estimators._data import noise_scale
-
         if self.operator is None:
             self._check_penalty()
-        if self.loss == "huber":
-            return training.Huber(self.epsilon * noise_scale(samples))
-        if self.loss == "quantile":
-            return training.Quantile(self.quantile)
-        return training.Poisson() if self.loss == "poisson" else training.SquaredError()
+        return super()._make_loss(samples)
 
     def _check_penalty(self) -> None:
         """Raise ValueError where ``penalty="path"`` meets what it can not be combined with."""
@@ -373,13 +354,6 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
         if self._hidden_layer_sizes() != (0,):
             raise ValueError(f"penalty='path' needs hidden_layer_sizes=(0,); got {self.hidden_layer_sizes!r}.")
 
-    def _target_kind(self) -> str:
-        return {"squared_error": "mean", "huber": "median", "quantile": "median", "poisson": "log"}[self.loss]
-
-    def _has_variance(self) -> bool:
-        """Whether the dispersion is a variance of y."""
-        return self.loss in ("squared_error", "huber")
-
     def _make_operator(self, samples: Any, scaling: Any) -> Any:
         if self.operator is None:
             return None
@@ -392,50 +366,8 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
             )
         return make_operator(self.operator, samples, scaling)
 
-    @_fit_context(prefer_skip_nested_validation=True)
-    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> GrowingRegressor:
-        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
-
-        The first call fixes the standardization and grows a first network on its batch. Later calls train on
-        their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, one
-        block of neurons is added. Evidence and noise variance stay those of the last ``fit``.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
-            Inputs.
-        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
-            Targets.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        GrowingRegressor
-            The updated estimator.
-        """
-        return self._update(X, y, sample_weight) if hasattr(self, "coefs_") else self.fit(X, y, sample_weight)
-
-    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Return the coefficient of determination R^2 of the predictions; with an operator, of their images under it.
-
-        Parameters
-        ----------
-        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
-            Inputs.
-        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
-            True targets.
-        sample_weight : array-like of shape (n_samples,), optional
-            Weights.
-
-        Returns
-        -------
-        float
-            At most 1; with several outputs their mean.
-        """
-        found: Any = self.predict(X) if self.operator is None else self._image(X, y)
-        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, found, sample_weight)]
-        return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
+    def _fitted_values(self, X: Any, y: Any) -> Any:
+        return self.predict(X) if self.operator is None else self._image(X, y)
 
     def _image(self, X: Any, y: Any) -> np.ndarray:
         """Return the operator applied to the network, in the layout of y."""
@@ -478,15 +410,11 @@ class GrowingRegressor(MultiOutputMixin, RegressorMixin, GrowingNetwork):
                 f"loss={self.loss!r}, operator={self.operator!r}, penalty={self.penalty!r}."
             )
         tensor, network = self._prediction_input(X)
-        mean = network(tensor)
-        if self.loss == "poisson":
-            mean = mean.exp()
-        squeeze = self._y_ndim == 1
-        shaped = mean[:, 0] if squeeze else mean
+        mean = self._mean(tensor, network)
         if not return_std:
-            return as_given(shaped, X)
+            return as_given(mean, X)
         std = self._standard_deviation(tensor)
-        return as_given(shaped, X), as_given((std[:, 0] if squeeze else std).to(mean.dtype), X)
+        return as_given(mean, X), as_given((std[:, 0] if self._y_ndim == 1 else std).to(mean.dtype), X)
 
     def _standard_deviation(self, X: Tensor) -> Tensor:
         import torch

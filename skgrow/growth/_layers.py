@@ -18,7 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import MLP, Network
 from skgrow.training import Problem, damped_cholesky, sum_over_samples
 
 
@@ -43,7 +43,7 @@ def joined(network: MLP, head: MLP) -> MLP:
     return MLP.from_arrays(weights, biases, network.activation)
 
 
-def layer_problem(network: MLP, problem: Problem, layer: int) -> tuple[Tensor, Tensor, Tensor]:
+def layer_problem(network: Network, problem: Problem, layer: int) -> tuple[Tensor, Tensor, Tensor]:
     r"""Return the polar problem of a hidden layer.
 
     Returns
@@ -56,9 +56,10 @@ def layer_problem(network: MLP, problem: Problem, layer: int) -> tuple[Tensor, T
         Features of the layer and the constant: at a stationary point E is orthogonal to them.
     """
     state = network.forward_pass(problem.X)
-    E = network.backward_pass(state, problem.loss.negative_gradient(problem.outputs(network), problem.Y))[layer + 1]
-    H = state.inputs[layer + 1]
-    return state.inputs[layer], E, torch.cat([H, H.new_ones(len(H), 1)], 1)
+    i = network.hidden_maps[layer]
+    E = network.backward_pass(state, problem.loss.negative_gradient(problem.outputs(network), problem.Y))[i + 1]
+    H = state.inputs[i + 1]
+    return state.inputs[i], E, torch.cat([H, H.new_ones(len(H), 1)], 1)
 
 
 def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor, float]:

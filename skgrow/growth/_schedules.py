@@ -24,6 +24,9 @@ class Plateau(BaseEstimator):
     True
     """
 
+    #: Whether training goes on where a change was refused.
+    waits = False
+
     def __init__(self, tol: float = 1e-3, patience: int = 3) -> None:
         self.tol = tol
         self.patience = patience
@@ -49,6 +52,8 @@ class Every(BaseEstimator):
         Solver iterations (epochs of a mini-batch solver) between growths.
     """
 
+    waits = True
+
     def __init__(self, epochs: int = 20) -> None:
         self.epochs = epochs
 
@@ -71,6 +76,8 @@ class AtEpochs(BaseEstimator):
     epochs : sequence of int, default=(20, 40, 60)
         Increasing epochs; there are as many growths.
     """
+
+    waits = True
 
     def __init__(self, epochs: Sequence[int] = (20, 40, 60)) -> None:
         self.epochs = epochs

@@ -1,12 +1,12 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
 from skgrow.networks._activations import ACTIVATIONS, Activation
-from skgrow.networks._convert import from_torch, to_torch
+from skgrow.networks._convert import from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
 from skgrow.networks._identity import IdentityLayer
 from skgrow.networks._merge import merge
 from skgrow.networks._mlp import MLP
-from skgrow.networks._network import LayerPass, Network, map_gradient, patches
+from skgrow.networks._network import LayerPass, Network, glorot, map_gradient, patches
 from skgrow.networks._resnet import ResNet
 from skgrow.networks._surgery import direct_sum, from_standardized, positions, prune, scale, widen
 
@@ -21,8 +21,11 @@ __all__ = [
     "Network",
     "ResNet",
     "direct_sum",
+    "from_layout",
     "from_standardized",
     "from_torch",
+    "glorot",
+    "layout_of",
     "map_gradient",
     "merge",
     "patches",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 import torch
@@ -78,6 +79,33 @@ def _activation_module(activation: Activation) -> nn.Module:
     if activation.name == "leaky_relu":
         return nn.LeakyReLU(activation.slope)
     return _MODULES[activation.name]()
+
+
+def layout_of(network: Network) -> dict[str, Any]:
+    """Return in plain Python what, beside arrays and activation, makes a network: see :func:`from_layout`."""
+    if isinstance(network, ResNet):
+        return {"architecture": "resnet"}
+    if not isinstance(network, ConvNet):
+        return {"architecture": "mlp"}
+    units = None
+    if network.units is not None:
+        units = tuple(unit.to("cpu").numpy() for unit in network.units)
+    lengths = tuple(len(stage) for stage in network.stages)
+    return {"architecture": "cnn", "image_shape": network.image_shape, "stages": lengths, "units": units}
+
+
+def from_layout(
+    layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation
+) -> Network:
+    """Return the network of given arrays (biases of length 0 where there are none) and :func:`layout_of`."""
+    if layout["architecture"] == "mlp":
+        return MLP.from_arrays(weights, biases, activation)
+    if layout["architecture"] == "resnet":
+        return ResNet.from_arrays(weights, biases, activation)
+    units = layout["units"]
+    if units is not None:
+        units = tuple(torch.as_tensor(unit).to(weights[0]) for unit in units)
+    return ConvNet.from_arrays(layout["image_shape"], layout["stages"], weights, biases, activation, units)
 
 
 def from_torch(module: nn.Sequential) -> MLP:

@@ -57,7 +57,7 @@ class ConvNet(Network):
         image_shape: Sequence[int],
         stages: Sequence[Sequence[int]],
         dense: Sequence[int],
-        theta: Tensor,
+        theta: Tensor | None,
         activation: Activation,
         units: tuple[Tensor, Tensor] | None = None,
     ) -> None:
@@ -95,32 +95,61 @@ class ConvNet(Network):
             ends.add(count - 1)
         self.n_convolutions, self.pooled = count, ends
 
-    def with_theta(self, theta: Tensor) -> ConvNet:
-        """Return the same architecture with other parameters."""
-        return ConvNet(self.image_shape, self.stages, self.dense, theta, self.activation, self.units)
-
-    def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
-        """Return the network of other weights and biases; the stages stay as long as they are."""
-        return self._of(weights, biases, [len(stage) for stage in self.stages])
-
-    def with_units(self, mean: Tensor, scale: Tensor) -> ConvNet:
-        """Return the network that first standardizes the channels of its images."""
-        return ConvNet(self.image_shape, self.stages, self.dense, self.theta, self.activation, (mean, scale))
-
-    def _of(self, weights: Sequence[Tensor], biases: Sequence[Tensor], lengths: Sequence[int]) -> ConvNet:
+    @classmethod
+    def from_arrays(
+        cls,
+        image_shape: Sequence[int],
+        lengths: Sequence[int],
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        activation: Activation,
+        units: tuple[Tensor, Tensor] | None = None,
+    ) -> ConvNet:
+        """Build a network from its kernels, matrices and biases and the numbers of convolutions of the stages."""
         stages, at = [], 0
         for length in lengths:
             stages.append([W.shape[0] for W in weights[at : at + length]])
             at += length
         dense = [W.shape[0] for W in weights[at:]]
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
-        return ConvNet(self.image_shape, stages, dense, torch.cat(parts), self.activation, self.units)
+        return cls(image_shape, stages, dense, torch.cat(parts), activation, units)
+
+    def with_theta(self, theta: Tensor) -> ConvNet:
+        """Return the same architecture with other parameters."""
+        return ConvNet(self.image_shape, self.stages, self.dense, theta, self.activation, self.units)
+
+    def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
+        """Return the network of other weights and biases; the stages stay as long as they are."""
+        return self._of([len(stage) for stage in self.stages], weights, biases)
+
+    def with_units(self, mean: Tensor, scale: Tensor) -> ConvNet:
+        """Return the network that first standardizes the channels of its images."""
+        return ConvNet(self.image_shape, self.stages, self.dense, self.theta, self.activation, (mean, scale))
+
+    def _of(self, lengths: Sequence[int], weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
+        return ConvNet.from_arrays(self.image_shape, lengths, weights, biases, self.activation, self.units)
+
+    @property
+    def depth(self) -> int:
+        """Number of convolutions."""
+        return self.n_convolutions
 
     @property
     def n_activations(self) -> int:
         """Numbers that a forward pass leaves behind per sample."""
         images = sum(c * p for c, p in zip(self.layer_sizes[1:], self.n_pixels, strict=False))
         return self.layer_sizes[0] + images + self.weights[self.n_convolutions].shape[1] + sum(self.dense)
+
+    @property
+    def flops(self) -> float:
+        """Multiplications and additions of one forward and backward pass, per sample: six per weight and pixel."""
+        kernels = sum(W.numel() * p for W, p in zip(self.weights, self.n_pixels, strict=False))
+        return 6.0 * (kernels + sum(W.numel() for W in self.weights[self.n_convolutions :]))
+
+    @property
+    def hidden_maps(self) -> range:
+        """The maps into the hidden layers of the head."""
+        return range(self.n_convolutions, len(self.shapes) - 1)
 
     # the layer pass ----------------------------------------------------------------------------------------
 
@@ -209,7 +238,7 @@ class ConvNet(Network):
         for stage in self.stages:
             lengths.append(len(stage) + (first <= point < first + len(stage)))
             first += len(stage)
-        deeper = self._of(weights, biases, lengths)
+        deeper = self._of(lengths, weights, biases)
         return deeper, places(self, deeper, [i + (i > point) for i in range(len(self.weights))])
 
     def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:

@@ -47,7 +47,7 @@ class MLP(Network):
     def __init__(
         self,
         layer_sizes: Sequence[int],
-        theta: Tensor,
+        theta: Tensor | None,
         activation: Activation,
         smoothing: Sequence[Tensor | None] | None = None,
     ) -> None:
@@ -74,6 +74,16 @@ class MLP(Network):
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> MLP:
         """Return the network of other weights and biases."""
         return MLP.from_arrays(weights, biases, self.activation)
+
+    @property
+    def depth(self) -> int:
+        """Number of hidden layers."""
+        return len(self.shapes) - 1
+
+    @property
+    def hidden_maps(self) -> range:
+        """All maps but the last."""
+        return range(len(self.shapes) - 1)
 
     def hidden(self, X: Tensor, depth: int | None = None) -> Tensor:
         """Return the post-activation of hidden layer ``depth`` (default: the last), shape (n, w)."""

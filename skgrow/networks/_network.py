@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import torch
 from torch import Tensor
@@ -48,8 +49,8 @@ class Network(ABC):
         Shapes of the weights: (out, in), or (out, in, k, k) of a convolution.
     has_bias : sequence of bool
         Which maps have a bias.
-    theta : Tensor of shape (n_parameters,)
-        ``W_1`` (row by row), ``b_1``, ``W_2``, ``b_2``, ...
+    theta : Tensor of shape (n_parameters,) or None
+        ``W_1`` (row by row), ``b_1``, ``W_2``, ``b_2``, ...; None for zeros.
     activation : Activation
         Of all hidden layers.
     """
@@ -58,11 +59,16 @@ class Network(ABC):
     layer_sizes: tuple[int, ...]
 
     def __init__(
-        self, shapes: Sequence[tuple[int, ...]], has_bias: Sequence[bool], theta: Tensor, activation: Activation
+        self,
+        shapes: Sequence[tuple[int, ...]],
+        has_bias: Sequence[bool],
+        theta: Tensor | None,
+        activation: Activation,
     ) -> None:
         self.shapes = tuple(shapes)
         self.has_bias = tuple(has_bias)
         expected = sum(prod(shape) + shape[0] * bias for shape, bias in zip(self.shapes, self.has_bias, strict=True))
+        theta = torch.zeros(expected, dtype=torch.float64) if theta is None else theta
         if theta.shape != (expected,):
             raise ValueError(
                 f"theta must have shape ({expected},) for layer_sizes {self.layer_sizes}; got {tuple(theta.shape)}."
@@ -90,6 +96,11 @@ class Network(ABC):
         """Numbers that a forward pass leaves behind per sample: what memory is reckoned by."""
         return sum(self.layer_sizes)
 
+    @property
+    def flops(self) -> float:
+        """Multiplications and additions of one forward and backward pass, per sample: six per weight."""
+        return 6.0 * sum(prod(shape) for shape in self.shapes)
+
     @cached_property
     def slices(self) -> list[tuple[slice, slice]]:
         """For every map the places of its weights and of its biases in ``theta``."""
@@ -110,6 +121,16 @@ class Network(ABC):
     def biases(self) -> list[Tensor]:
         """Views of the biases, of length 0 where a map has none."""
         return [self.theta[b] for _, b in self.slices]
+
+    @property
+    @abstractmethod
+    def depth(self) -> int:
+        """Number of layers of the kind that can be inserted: hidden layers, blocks or convolutions."""
+
+    @property
+    @abstractmethod
+    def hidden_maps(self) -> Sequence[int]:
+        """Places of the maps into the hidden layers that neurons can be added to; the next map takes them on."""
 
     # the layer pass ----------------------------------------------------------------------------------------
 
@@ -245,6 +266,31 @@ class Network(ABC):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(layer_sizes={self.layer_sizes}, activation={self.activation.name!r})"
+
+
+AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+
+
+def glorot(network: AnyNetwork, seed: int, like: Tensor) -> AnyNetwork:
+    """Return a network of random weights and biases as in MLPRegressor: uniform, by Glorot and Bengio (2010).
+
+    Parameters
+    ----------
+    network : Network
+        Gives the architecture.
+    seed : int
+        Of the random numbers.
+    like : Tensor
+        Gives type and device.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    gain = 2.0 if network.activation.name == "logistic" else 6.0
+    parts = []
+    for shape, (w, b) in zip(network.shapes, network.slices, strict=True):
+        bound = math.sqrt(gain / ((shape[0] + shape[1]) * prod(shape[2:])))
+        uniform = torch.rand(b.stop - w.start, generator=generator, dtype=torch.float64)
+        parts.append(bound * (2 * uniform - 1))
+    return network.with_theta(torch.cat(parts).to(like))
 
 
 def map_gradient(delta: Tensor, inputs: Tensor) -> Tensor:

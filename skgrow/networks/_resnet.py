@@ -38,7 +38,9 @@ class ResNet(Network):
     33
     """
 
-    def __init__(self, layer_sizes: Sequence[int], theta: Tensor, activation: Activation, bias: bool = True) -> None:
+    def __init__(
+        self, layer_sizes: Sequence[int], theta: Tensor | None, activation: Activation, bias: bool = True
+    ) -> None:
         self.layer_sizes = tuple(int(size) for size in layer_sizes)
         d, width, *blocks, c = self.layer_sizes
         shapes, has_bias = [(width, d)], [bias]
@@ -47,16 +49,26 @@ class ResNet(Network):
             has_bias += [True, False]
         super().__init__([*shapes, (c, width)], [*has_bias, bias], theta, activation)
 
+    @classmethod
+    def from_arrays(cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation) -> ResNet:
+        """Build a network from its weights and biases (length 0 where there are none), map by map."""
+        blocks = [U.shape[0] for U in weights[1:-1:2]]
+        sizes = (weights[0].shape[1], weights[0].shape[0], *blocks, weights[-1].shape[0])
+        parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
+        return cls(sizes, torch.cat(parts), activation, bias=len(biases[-1]) > 0)
+
     def with_theta(self, theta: Tensor) -> ResNet:
         """Return the same architecture with other parameters."""
         return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1])
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ResNet:
         """Return the network of other weights and biases (length 0 where there are none)."""
-        blocks = [U.shape[0] for U in weights[1:-1:2]]
-        sizes = (weights[0].shape[1], weights[0].shape[0], *blocks, weights[-1].shape[0])
-        parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
-        return ResNet(sizes, torch.cat(parts), self.activation, bias=len(biases[-1]) > 0)
+        return ResNet.from_arrays(weights, biases, self.activation)
+
+    @property
+    def depth(self) -> int:
+        """Number of blocks."""
+        return self.n_blocks
 
     @property
     def n_blocks(self) -> int:
@@ -67,6 +79,11 @@ class ResNet(Network):
     def n_activations(self) -> int:
         """Numbers that a forward pass leaves behind per sample."""
         return sum(self.layer_sizes) + self.n_blocks * self.layer_sizes[1]
+
+    @property
+    def hidden_maps(self) -> range:
+        """The first maps of the blocks."""
+        return range(1, len(self.shapes) - 1, 2)
 
     def states(self, X: Tensor) -> list[Tensor]:
         r"""Return the states between the blocks, :math:`z_0, \dots, z_K`, each of shape (n, width)."""

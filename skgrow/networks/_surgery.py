@@ -5,16 +5,14 @@ Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
 
 from __future__ import annotations
 
-from typing import TypeVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor
 
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
-from skgrow.networks._network import Network, places
-
-AnyNetwork = TypeVar("AnyNetwork", bound=Network)
+from skgrow.networks._network import AnyNetwork, Network, places
 
 
 def _require(condition: bool, message: str) -> None:
@@ -80,15 +78,15 @@ def scale(network: MLP, factor: float) -> MLP:
     return MLP.from_arrays(weights, biases, network.activation)
 
 
-def widen(network: MLP, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -> tuple[MLP, Tensor]:
+def widen(network: AnyNetwork, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -> tuple[AnyNetwork, Tensor]:
     """Append neurons to a hidden layer; with ``W_out = 0`` the function is unchanged.
 
     Parameters
     ----------
-    network : MLP
+    network : Network
         The network.
     layer : int
-        Index of the hidden layer, from 0.
+        Index of the hidden layer, from 0: of a residual network the block, of a convolutional one in the head.
     W_in : Tensor of shape (m, w_layer_inputs)
         Incoming weights of the new neurons.
     b_in : Tensor of shape (m,)
@@ -98,20 +96,19 @@ def widen(network: MLP, layer: int, W_in: Tensor, b_in: Tensor, W_out: Tensor) -
 
     Returns
     -------
-    network : MLP
+    network : Network
         The wider network.
     kept : LongTensor of shape (n_parameters before,)
         Where every old parameter stands now: solver state moves along with it.
     """
-    _require(
-        0 <= layer < len(network.weights) - 1,
-        f"layer must be a hidden layer in [0, {len(network.weights) - 2}]; got {layer!r}.",
-    )
+    last = len(network.hidden_maps) - 1
+    _require(0 <= layer <= last, f"layer must be a hidden layer in [0, {last}]; got {layer!r}.")
+    i = network.hidden_maps[layer]
     weights, biases = list(network.weights), list(network.biases)
-    weights[layer] = torch.cat([weights[layer], W_in])
-    biases[layer] = torch.cat([biases[layer], b_in])
-    weights[layer + 1] = torch.cat([weights[layer + 1], W_out], dim=1)
-    wider = MLP.from_arrays(weights, biases, network.activation)
+    weights[i] = torch.cat([weights[i], W_in])
+    biases[i] = torch.cat([biases[i], b_in])
+    weights[i + 1] = torch.cat([weights[i + 1], W_out], dim=1)
+    wider = network.with_arrays(weights, biases)
     return wider, positions(network, wider)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._first_order import Adam
 from skgrow.training._lbfgs import LBFGS
 from skgrow.training._levenberg_marquardt import LevenbergMarquardt
@@ -40,13 +40,13 @@ class AutoSolver:
     def __init__(self, second_order: LevenbergMarquardt, full_batch: LBFGS, mini_batch: Adam) -> None:
         self.second_order, self.full_batch, self.mini_batch = second_order, full_batch, mini_batch
 
-    def choose(self, network: MLP, problem: Problem) -> Any:
+    def choose(self, network: Network, problem: Problem) -> Any:
         """Return the solver for a network on a problem."""
         work = gauss_newton_work(problem.n_samples, problem.Y.shape[1], network.n_parameters)
         if work <= GAUSS_NEWTON_WORK and problem.curvature_kind == "dense":
             return self.second_order
         return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch
 
-    def start(self, network: MLP, problem: Problem, previous: Any = None, kept: Tensor | None = None) -> Any:
+    def start(self, network: Network, problem: Problem, previous: Any = None, kept: Tensor | None = None) -> Any:
         """Return the state of a run of the solver chosen."""
         return self.choose(network, problem).start(network, problem, previous, kept)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._problem import Problem
 from skgrow.training._reduction import sum_over_samples
 
@@ -58,7 +58,7 @@ class KroneckerCurvature:
         self.factors = factors
 
     @classmethod
-    def of(cls, network: MLP, problem: Problem) -> KroneckerCurvature:
+    def of(cls, network: Network, problem: Problem) -> KroneckerCurvature:
         """Return the curvature of a problem's data loss at a network."""
         loss = problem.loss
 
@@ -107,7 +107,7 @@ class KroneckerCurvature:
 Curvature = DenseCurvature | KroneckerCurvature
 
 
-def curvature_of(network: MLP, problem: Problem) -> Curvature:
+def curvature_of(network: Network, problem: Problem) -> Curvature:
     """Return the curvature of the kind that the problem asks for."""
     if problem.curvature_kind == "kronecker":
         return KroneckerCurvature.of(network, problem)

@@ -34,7 +34,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._curvature import Curvature, DenseCurvature
 from skgrow.training._losses import Loss, SquaredError
 
@@ -70,7 +70,7 @@ class Evidence:
 
 
 def evidence(
-    network: MLP,
+    network: Network,
     data_loss: float,
     curvature: Curvature | Tensor,
     total_weight: float,
@@ -83,7 +83,7 @@ def evidence(
 
     Parameters
     ----------
-    network : MLP
+    network : Network
         At, or near, a minimum of the objective with penalty ``alpha``.
     data_loss : float
         Its loss, the weighted mean summed over outputs.
@@ -144,7 +144,7 @@ def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:
     return alpha if found.alpha == alpha else loss.plug_in_factor * found.alpha
 
 
-def _log_symmetries(network: MLP, determined: Tensor) -> float:
+def _log_symmetries(network: Network, determined: Tensor) -> float:
     """Log of the number of distinct parameter vectors with the same function: permutations, and signs of odd neurons.
 
     A neuron that the data leaves at the prior has no twin optimum elsewhere, so each neuron counts by the
@@ -152,9 +152,9 @@ def _log_symmetries(network: MLP, determined: Tensor) -> float:
     """
     total = 0.0
     share = network.with_theta(determined)
-    for layer in range(len(network.weights) - 1):
-        incoming, outgoing = share.weights[layer], share.weights[layer + 1]
-        sums = incoming.sum(1) + share.biases[layer] + outgoing.sum(0)
+    for i in network.hidden_maps:
+        incoming, outgoing = share.weights[i], share.weights[i + 1]
+        sums = incoming.sum(1) + share.biases[i] + outgoing.sum(0)
         count = float((sums / (incoming.shape[1] + 1 + outgoing.shape[0])).clamp(0, 1).sum())
         total += math.lgamma(count + 1)
         if network.activation.name in ("tanh", "logistic"):

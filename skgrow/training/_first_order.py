@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._problem import Problem
 
 
@@ -15,19 +16,26 @@ class _MiniBatch:
     """What the two solvers share: epochs over random batches, state that survives growth, falling rates."""
 
     def __init__(
-        self, *, learning_rate: float, batch_size: int | None, generator: torch.Generator, patience: int = 3
+        self,
+        *,
+        learning_rate: float,
+        batch_size: int | None,
+        generator: torch.Generator,
+        patience: int | None = 3,
+        new_factor: float = 1.0,
     ) -> None:
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.generator = generator
         self.patience = patience
+        self.new_factor = new_factor
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
         """Return PyTorch's optimizer of ``theta``."""
         raise NotImplementedError
 
     def start(
-        self, network: MLP, problem: Problem, previous: object = None, kept: Tensor | None = None
+        self, network: Network, problem: Problem, previous: object = None, kept: Tensor | None = None
     ) -> MiniBatchState:
         """Return the state of a run; moments of the previous run are carried to the places ``kept``."""
         state = MiniBatchState(self, self.optimizer, network, problem)
@@ -45,7 +53,7 @@ class MiniBatchState:
         self,
         solver: _MiniBatch,
         make_optimizer: Callable[[Tensor], torch.optim.Optimizer],
-        network: MLP,
+        network: Network,
         problem: Problem,
     ) -> None:
         self.solver, self.network, self.problem = solver, network, problem
@@ -55,11 +63,19 @@ class MiniBatchState:
         self.optimizer = make_optimizer(self.theta)
         self.best = float("inf")
         self.stale = 0
+        self.factors: Tensor | None = None  # of the learning rate, parameter by parameter
         size = solver.batch_size if solver.batch_size is not None else min(200, problem.n_samples)
         self.batch_size = min(size, problem.n_samples)
 
     def inherit(self, previous: MiniBatchState, kept: Tensor) -> None:
-        """Take over the moments of the previous run, zero for new parameters."""
+        """Take over the moments of the previous run, zero for new parameters, whose rate may be another."""
+        if len(kept) == len(self.theta):  # nothing new: the run goes on
+            for mine, before in zip(self.optimizer.param_groups, previous.optimizer.param_groups, strict=True):
+                mine["lr"] = before["lr"]
+            self.best, self.stale = previous.best, previous.stale
+        if self.solver.new_factor != 1 or previous.factors is not None:
+            self.factors = torch.full_like(self.theta, self.solver.new_factor)
+            self.factors[kept] = 1.0 if previous.factors is None else previous.factors
         old = previous.optimizer.state.get(previous.theta, {})
         for name, value in old.items():
             if isinstance(value, Tensor) and value.shape == previous.theta.shape:
@@ -76,14 +92,17 @@ class MiniBatchState:
         count = 0
         for batch in self.problem.batches(self.batch_size, self.solver.generator):
             value, self.theta.grad = batch.value_and_gradient(network)
+            before = self.theta.clone() if self.factors is not None else None
             self.optimizer.step()
+            if before is not None and self.factors is not None:
+                torch.addcmul(before, self.factors, self.theta - before, out=self.theta)
             total += value
             count += 1
         self.network = self.network.with_theta(self.theta.clone())
         mean = float(total) / count
         self.stale = 0 if mean < self.best else self.stale + 1
         self.best = min(self.best, mean)
-        if self.stale >= self.solver.patience:
+        if self.solver.patience is not None and self.stale >= self.solver.patience:
             self.stale = 0
             for group in self.optimizer.param_groups:
                 group["lr"] *= 0.5
@@ -91,23 +110,23 @@ class MiniBatchState:
 
 
 class StochasticGradient(_MiniBatch):
-    """Stochastic gradient descent with Nesterov momentum 0.9, as in MLPRegressor.
+    """Stochastic gradient descent with Nesterov momentum, as in MLPRegressor.
 
     Parameters
     ----------
-    learning_rate : float
-        Initial step size.
-    batch_size : int or None
-        None for ``min(200, n_samples)``.
-    generator : torch.Generator
-        Draws the batches.
-    patience : int, default=3
-        Epochs without progress after which the learning rate is halved.
+    momentum : float, default=0.9
+        In [0, 1); 0 is plain gradient descent.
+    **settings
+        As for :class:`Adam`.
     """
+
+    def __init__(self, *, momentum: float = 0.9, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.momentum = momentum
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
         """Return PyTorch's optimizer of ``theta``."""
-        return torch.optim.SGD([theta], lr=self.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.SGD([theta], lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0)
 
 
 class Adam(_MiniBatch):
@@ -121,8 +140,10 @@ class Adam(_MiniBatch):
         None for ``min(200, n_samples)``.
     generator : torch.Generator
         Draws the batches.
-    patience : int, default=3
-        Epochs without progress after which the learning rate is halved.
+    patience : int or None, default=3
+        Epochs without progress after which the learning rate is halved; None keeps it.
+    new_factor : float, default=1
+        Factor of the learning rate of parameters that are new in a run that goes on from another.
     """
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._problem import Problem
 
 
@@ -25,7 +25,7 @@ class LBFGS:
 
     def start(
         self,
-        network: MLP,
+        network: Network,
         problem: Problem,
         previous: object = None,  # noqa: ARG002
         kept: Tensor | None = None,  # noqa: ARG002
@@ -39,12 +39,12 @@ class LBFGSState:
 
     monotone = True
 
-    def __init__(self, solver: LBFGS, network: MLP, problem: Problem) -> None:
+    def __init__(self, solver: LBFGS, network: Network, problem: Problem) -> None:
         self.network, self.problem = network, problem
         self.converged = False
         self.objective = float(problem.objective(network))
         self.theta = network.theta.clone()
-        self.trials: list[tuple[MLP, Tensor, Tensor]] = []  # points with value and gradient
+        self.trials: list[tuple[Network, Tensor, Tensor]] = []  # points with value and gradient
         self.optimizer = torch.optim.LBFGS(
             [self.theta],
             max_iter=1,

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import MLP, Network
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._problem import Problem
 
@@ -34,7 +34,7 @@ class LevenbergMarquardt:
 
     def start(
         self,
-        network: MLP,
+        network: Network,
         problem: Problem,
         previous: object = None,  # noqa: ARG002
         kept: Tensor | None = None,  # noqa: ARG002
@@ -48,7 +48,7 @@ class LevenbergMarquardtState:
 
     monotone = True
 
-    def __init__(self, solver: LevenbergMarquardt, network: MLP, problem: Problem) -> None:
+    def __init__(self, solver: LevenbergMarquardt, network: Network, problem: Problem) -> None:
         self.solver, self.network, self.problem = solver, network, problem
         self.evidence: Evidence | None = None
         self.converged = False
@@ -111,7 +111,7 @@ class LevenbergMarquardtState:
         self.converged = True
         return self.value if math.isfinite(float(self.objective)) else math.nan
 
-    def _stays_supported(self, trial: MLP) -> bool:
+    def _stays_supported(self, trial: Network) -> bool:
         """Whether no kink slips where an operator, a derivative for example, sees it at too few samples."""
         problem, support = self.problem, self.solver.support
         if problem.operator is None:
@@ -119,22 +119,22 @@ class LevenbergMarquardtState:
         before, after = unsupported(self.network, problem, support), unsupported(trial, problem, support)
         return after is None or (before is not None and not bool((after & ~before).any()))
 
-    def _accept(self, trial: MLP, ratio: float) -> None:
+    def _accept(self, trial: Network, ratio: float) -> None:
         self.damping *= max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
         self.growth = 2.0
         self.network = trial
         self._linearise()
 
 
-def unsupported(network: MLP, problem: Problem, support: float) -> Tensor | None:
+def unsupported(network: Network, problem: Problem, support: float) -> Tensor | None:
     """Positions of incoming weights of neurons whose kink has too few samples on its smaller side.
 
     Returns
     -------
     BoolTensor of shape (n_parameters,) or None
-        None where every neuron is supported, or the activation has no kinks.
+        None where every neuron is supported, the activation has no kinks, or the network is no MLP.
     """
-    if support <= 0 or not network.activation.is_piecewise_linear:
+    if support <= 0 or not network.activation.is_piecewise_linear or not isinstance(network, MLP):
         return None
     mask = None
     X, n = problem.X, len(problem.X)

@@ -12,7 +12,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import Network
 from skgrow.training._curvature import curvature_of
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._history import History
@@ -46,7 +46,7 @@ class Monitor:
         self.epoch += 1
         self.loss_curve.append(value)
 
-    def stage(self, row: dict[str, Any], network: MLP) -> None:
+    def stage(self, row: dict[str, Any], network: Network) -> None:
         """Take note of one stage."""
 
     def aside(self) -> Monitor:
@@ -79,7 +79,7 @@ class Action:
     ----------
     name : str
         For the history.
-    network : MLP
+    network : Network
         The proposal.
     base : Trained
         What it was derived from: the current network, or the best one so far.
@@ -90,7 +90,7 @@ class Action:
     """
 
     name: str
-    network: MLP
+    network: Any
     base: Trained
     kept: Tensor | None = None
     must_gain: bool = False
@@ -100,7 +100,7 @@ class Action:
 class Trained:
     """A network with what was measured on it."""
 
-    network: MLP
+    network: Any
     alpha: float
     loss: float
     criterion: float
@@ -118,7 +118,7 @@ class Policy(Protocol):
 
 
 def descend(
-    network: MLP,
+    network: Network,
     problem: Problem,
     solver: Any,
     schedule: Schedule,
@@ -179,7 +179,7 @@ def _warn_not_finite(monitor: Monitor) -> None:
 
 
 def fit(
-    network: MLP,
+    network: Network,
     problem: Problem,
     solver: Any,
     policy: Policy,
@@ -205,7 +205,7 @@ def fit(
     """
     started = time.perf_counter()
 
-    def train(start: MLP, before: Trained | None, kept: Tensor | None) -> Trained:
+    def train(start: Network, before: Trained | None, kept: Tensor | None) -> Trained:
         previous = before.state if before is not None else None
         best: Trained | None = None
         for _ in range(_PENALTY_ROUNDS if problem.curvature_kind == "kronecker" else 1):
@@ -287,7 +287,7 @@ def _evident(trained: Trained) -> float:
 
 
 def _measure(
-    network: MLP,
+    network: Network,
     problem: Problem,
     validation: Problem | None,
     criterion: str,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import MLP, Network
 from skgrow.training._losses import Loss, SquaredError
 from skgrow.training._operators import Operator
 from skgrow.training._reduction import sum_over_samples
@@ -82,13 +82,13 @@ class Problem:
 
     # penalty -----------------------------------------------------------------------------------------------
 
-    def penalty_weights(self, network: MLP) -> Tensor:
+    def penalty_weights(self, network: Network) -> Tensor:
         """Return 1 for every penalised parameter and 0 for the output biases, shape (n_parameters,)."""
         mask = torch.ones_like(network.theta)
         mask[network.slices[-1][1]] = 0
         return mask
 
-    def penalty(self, network: MLP) -> Tensor:
+    def penalty(self, network: Network) -> Tensor:
         """Return the penalty term of the objective."""
         if self.penalty_kind == "path":
             incoming = (network.weights[0].square().sum(1) + network.biases[0].square()).sqrt()
@@ -99,7 +99,7 @@ class Problem:
 
     # values and derivatives --------------------------------------------------------------------------------
 
-    def outputs(self, network: MLP) -> Tensor:
+    def outputs(self, network: Network) -> Tensor:
         """Return the outputs, or their images under the operator, shape of Y."""
         F = network(self.X) if self.operator is None else self.operator(network, self.X)
         return F if self.offset is None else F + self.offset
@@ -113,14 +113,14 @@ class Problem:
 
         return features(self.X) if self.operator is None else self.operator(features, self.X)
 
-    def _sum(self, chunk: Callable[..., tuple[Tensor, ...]], copies: float, network: MLP) -> tuple[Tensor, ...]:
+    def _sum(self, chunk: Callable[..., tuple[Tensor, ...]], copies: float, network: Network) -> tuple[Tensor, ...]:
         """Sum over samples in chunks bounded by memory; ``chunk(X, Y, g, offset)``, offset 0 where there is none."""
         size = int(copies * network.n_activations * self.X.element_size())
         if self.offset is None:
             return sum_over_samples(lambda X, Y, g: chunk(X, Y, g, 0), self.X, self.Y, self.g, bytes_per_row=size)
         return sum_over_samples(chunk, self.X, self.Y, self.g, self.offset, bytes_per_row=size)
 
-    def data_loss(self, network: MLP) -> Tensor:
+    def data_loss(self, network: Network) -> Tensor:
         """Return the loss without the penalty."""
         if self.operator is not None:
             return self.loss.value(self.outputs(network), self.Y) @ self.g
@@ -130,11 +130,11 @@ class Problem:
 
         return self._sum(chunk, 4, network)[0]
 
-    def objective(self, network: MLP) -> Tensor:
+    def objective(self, network: Network) -> Tensor:
         """Return loss and penalty."""
         return self.data_loss(network) + self.penalty(network)
 
-    def negative_gradient(self, network: MLP) -> Tensor:
+    def negative_gradient(self, network: Network) -> Tensor:
         r"""Return the negative functional gradient :math:`E`, shape of Y, without sample weights."""
         rows = 2**22 // max(1, network.n_activations) + 1
         if self.operator is not None or self.offset is not None or len(self.X) <= rows:
@@ -142,14 +142,14 @@ class Problem:
         pairs = zip(self.X.split(rows), self.Y.split(rows), strict=True)
         return torch.cat([self.loss.negative_gradient(network(x), y) for x, y in pairs])
 
-    def value_and_gradient(self, network: MLP) -> tuple[Tensor, Tensor]:
+    def value_and_gradient(self, network: Network) -> tuple[Tensor, Tensor]:
         """Return the objective and its gradient with respect to ``network.theta``."""
         value, gradient = self._value_and_gradient(network)
         free = network.slices[-1][1].start
         gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
         return value + self.penalty(network), gradient
 
-    def _value_and_gradient(self, network: MLP) -> tuple[Tensor, ...]:
+    def _value_and_gradient(self, network: Network) -> tuple[Tensor, ...]:
         if self.operator is not None:
             found = torch.func.vjp(self._outputs_of(network), network.theta)
             F, pull_back = found[0], found[1]
@@ -163,10 +163,10 @@ class Problem:
 
         return self._sum(chunk, 6, network)
 
-    def _outputs_of(self, network: MLP) -> Callable[[Tensor], Tensor]:
+    def _outputs_of(self, network: Network) -> Callable[[Tensor], Tensor]:
         return lambda theta: self.outputs(network.with_theta(theta))
 
-    def gauss_newton(self, network: MLP) -> tuple[Tensor, Tensor, Tensor]:
+    def gauss_newton(self, network: Network) -> tuple[Tensor, Tensor, Tensor]:
         r"""Return the data loss, its gradient and its Gauss-Newton matrix :math:`\sum_i g_i J_i^T H_i J_i`.
 
         Here :math:`H_i` is the curvature of the loss. The Jacobian is formed in chunks bounded by a memory budget; the
@@ -198,7 +198,7 @@ class Problem:
             gram[places, places] += 1 / self.Y.shape[1]
         return value, gradient, gram
 
-    def _operator_gauss_newton(self, network: MLP) -> Tensor:
+    def _operator_gauss_newton(self, network: Network) -> Tensor:
         outputs, theta = self._outputs_of(network), network.theta
         unit = torch.eye(len(theta), dtype=theta.dtype, device=theta.device)
         along = torch.func.vmap(lambda e: torch.func.jvp(outputs, (theta,), (e,))[1], chunk_size=64)

@@ -1,0 +1,262 @@
+"""What all classifiers share: classes and label sets, cross-entropy, probabilities."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from sklearn.base import ClassifierMixin, _fit_context
+from sklearn.utils import check_array, compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import column_or_1d
+
+from skgrow.estimators._base import as_given
+from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
+from skgrow.estimators._trained import TrainedNetwork
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class NetworkClassifier(ClassifierMixin, TrainedNetwork):
+    """Base of the classifiers."""
+
+    class_weight: Any
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: sparse inputs, multi-class and multi-label targets."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    # fitting -----------------------------------------------------------------------------------------------
+
+    def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
+        y = _as_labels(y, n)
+        multilabel = y.ndim == 2
+        if reset:
+            classes = np.arange(y.shape[1]) if multilabel else np.unique(y)
+            if not multilabel and len(classes) < 2:
+                raise ValueError(
+                    f"{type(self).__name__} needs samples of at least 2 classes; got 1 class, {classes[0]!r}."
+                )
+            self.classes_, self._multilabel = classes, multilabel
+        if multilabel != self._multilabel:
+            raise ValueError(f"y must be {'a label indicator matrix' if self._multilabel else 'one class a sample'}.")
+        if multilabel:
+            if y.shape[1] != len(self.classes_):
+                raise ValueError(f"y must have {len(self.classes_)} labels; got {y.shape[1]}.")
+            return y.astype(float)
+        unknown = np.setdiff1d(y, self.classes_)
+        if len(unknown):
+            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}.")
+        place = np.searchsorted(self.classes_, y)
+        return place.astype(float)[:, None] if len(self.classes_) == 2 else np.eye(len(self.classes_))[place]
+
+    def _weights(self, y: Any, sample_weight: Any, n: int) -> Any:
+        weight = validate_sample_weight(sample_weight, n)
+        if self.class_weight is None:
+            return weight
+        labels = _as_labels(y, n)
+        factors = compute_sample_weight(self.class_weight, labels)
+        return validate_sample_weight(factors if weight is None else factors * weight, n)
+
+    def _make_loss(self, samples: Any) -> Any:  # noqa: ARG002
+        from skgrow import training
+
+        single = len(self.classes_) == 2 or self._multilabel
+        return training.Logistic() if single else training.CrossEntropy()
+
+    def _store_network(self, network: Any, dtype: type) -> None:
+        super()._store_network(network, dtype)
+        self.out_activation_ = "logistic" if len(self.classes_) == 2 or self._multilabel else "softmax"
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
+        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
+
+        The first call fixes classes and standardization and trains a first network on its batch. Later calls train on
+        their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, the
+        network grows.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_labels)
+            Classes, or an indicator matrix of labels.
+        classes : array-like of shape (n_classes,), optional
+            All classes that will ever come; needed in the first call, may be left out after it.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+            The updated estimator.
+
+        Raises
+        ------
+        ValueError
+            In the first call without ``classes``, for other classes than then, or for data that cannot be used.
+        """
+        given = None if classes is None else np.unique(np.asarray(classes))
+        if hasattr(self, "coefs_"):
+            if given is not None and not np.array_equal(given, self.classes_):
+                raise ValueError(
+                    f"classes must be {self.classes_.tolist()} as in the first call; got {given.tolist()}."
+                )
+            return self._update(X, y, sample_weight)
+        if given is None:
+            raise ValueError("classes must be passed on the first call to partial_fit; got classes=None.")
+        if len(given) < 2:
+            raise ValueError(f"classes must be at least 2 classes; got {given.tolist()}.")
+        X = validate_X(self, X, reset=True)
+        self.classes_, self._multilabel = given, _as_labels(y, len(X)).ndim == 2
+        target = self._encode(y, len(X), reset=False)
+        X, target, weight = self._with_missing(X, target, self._weights(y, sample_weight, len(X)))
+        self._run()(self, X, target, weight, None, None).train()
+        return self
+
+    def _with_missing(self, X: Any, target: np.ndarray, weight: Any) -> tuple[Any, np.ndarray, Any]:
+        """Join a row at the mean of X for every class that has none: its probability must not start at zero."""
+        if self._multilabel:
+            return X, target, weight
+        single = target.shape[1] == 1
+        present = np.array([1 - target.mean(), target.mean()]) if single else target.mean(0)
+        missing = np.flatnonzero(present == 0)
+        if not len(missing):
+            return X, target, weight
+        rows = missing.astype(float)[:, None] if single else np.eye(target.shape[1])[missing]
+        if is_tensor(X):
+            X = X.new_tensor(np.vstack([X.to("cpu").numpy(), np.tile(X.mean(0).to("cpu").numpy(), (len(missing), 1))]))
+        else:
+            X = np.vstack([X, np.tile(X.mean(0), (len(missing), 1))])
+        weight = None if weight is None else np.concatenate([weight, np.ones(len(missing))])
+        return X, np.vstack([target, rows]), weight
+
+    # prediction --------------------------------------------------------------------------------------------
+
+    def decision_function(self, X: Any) -> Any:
+        """Return the outputs of the network: log odds, or unnormalised log probabilities of more than two classes.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs; results for a tensor are tensors on its device.
+
+        Returns
+        -------
+        ndarray or tensor of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
+            One column for two classes.
+        """
+        return as_given(self._outputs(X), X)
+
+    def _outputs(self, X: Any) -> Tensor:
+        tensor, network = self._prediction_input(X)
+        F = network(tensor)
+        return F[:, 0] if len(self.classes_) == 2 and not self._multilabel else F
+
+    def _multiclass(self) -> bool:
+        return len(self.classes_) > 2 and not self._multilabel
+
+    def predict_log_proba(self, X: Any) -> Any:
+        """Return logarithms of the probabilities, accurate also where these are tiny.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or tensor of shape (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        import torch
+        from torch.nn.functional import logsigmoid
+
+        F = self._outputs(X)
+        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
+        P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
+        # near one the logarithm of what predict_proba returns, to the last bit
+        return as_given(torch.where(P > 0.5, P.log(), logs), X)
+
+    def predict_proba(self, X: Any) -> Any:
+        """Return probabilities of the classes, in the order of ``classes_``, or of the labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or tensor of shape (n_samples, n_classes) or (n_samples, n_labels)
+        """
+        import torch
+
+        F = self._outputs(X)
+        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        return as_given(torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F), X)
+
+    def predict(self, X: Any) -> Any:
+        """Return the most probable class, or the labels of probability above one half.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+
+        Returns
+        -------
+        ndarray or tensor of shape (n_samples,) or (n_samples, n_labels)
+            A tensor for a tensor where classes are numbers.
+        """
+        import torch
+
+        F = self._outputs(X)
+        if self._multilabel:
+            return as_given((F > 0).to(torch.int64), X)
+        place = (F > 0).to(torch.int64) if F.ndim == 1 else F.argmax(1)
+        if is_tensor(X) and self.classes_.dtype.kind in "biuf":
+            return torch.as_tensor(self.classes_, device=place.device)[place]
+        return self.classes_[place.to("cpu").numpy()]
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the accuracy of the predicted classes; of label sets, the share that is right in every label.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_labels)
+            True classes or labels.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            In [0, 1].
+        """
+        from sklearn.metrics import accuracy_score
+
+        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, self.predict(X), sample_weight)]
+        return accuracy_score(arrays[0], arrays[1], sample_weight=arrays[2])
+
+
+def _as_labels(y: Any, n: int) -> np.ndarray:
+    """Return classes of shape (n,) or an indicator matrix (n, n_labels) as an array."""
+    if y is None:
+        raise ValueError("requires y to be passed, but the target y is None.")
+    y = y.detach().to("cpu").numpy() if is_tensor(y) else y
+    if type_of_target(y, input_name="y") == "multilabel-indicator":
+        y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
+    else:
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=1)
+        y = column_or_1d(y, warn=True)
+        check_classification_targets(y)
+    if len(y) != n:
+        raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")
+    return y

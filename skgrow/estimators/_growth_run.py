@@ -1,0 +1,281 @@
+"""One fit of a growing estimator."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sklearn.base import is_classifier
+from torch import Tensor
+
+from skgrow import growth, training
+from skgrow.estimators._run import Run, StageMonitor
+from skgrow.networks import MLP, Activation, Network, glorot
+from skgrow.training import Trained
+
+#: Rows above which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
+_EARLY_STOPPING_ROWS = 10_000
+
+#: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
+_EARLY_STOPPING_FEATURES = 250
+
+#: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
+_EVIDENCE_PARAMETERS = 3000
+_COVARIANCE_PARAMETERS = 2000
+
+#: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
+_DENSE_NEURONS, _DENSE_WORK = 20, 1e10
+
+#: Rows of the history after which the second activation is compared with the first: the start and one growth.
+_RACE_ROWS = 2
+
+
+class GrowthRun(Run):
+    """Growth of one network per activation, to the size that the criterion prefers."""
+
+    def _work(self, n: int, d: int, c: int) -> float:
+        return 2.0 * n * (d + c) * self.estimator.max_neurons
+
+    def _curvature_kind(self, n: int, d: int, c: int) -> str:
+        work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
+        return "kronecker" if is_classifier(self.estimator) and work > _DENSE_WORK else "dense"
+
+    def _first_order(self, n: int) -> bool:
+        if self.estimator.penalty == "path":
+            return False
+        return self.curvature_kind == "kronecker" or super()._first_order(n)
+
+    def _stops_early(self, n: int, n_columns: int) -> bool:
+        choice = self.estimator.early_stopping
+        if self.estimator.penalty == "path":  # the duality gap judges
+            return False
+        if choice == "auto":
+            dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
+            return n > _EARLY_STOPPING_ROWS or (n > 10 and dear)
+        if choice and n < 2:
+            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
+        return bool(choice)
+
+    def _fit_networks(self) -> None:
+        """Grow one network per activation and store the best."""
+        estimator = self.estimator
+        names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
+        if estimator.activation == "auto" and estimator.penalty == "path":
+            names = ["relu"]
+        if self.previous is not None:
+            names = [self.previous.activation.name]
+        best: tuple[Trained, Any, str, int] | None = None
+        history: list[dict[str, Any]] = []
+        self.rival: list[float] = []
+        for name in names:
+            with self._threads():
+                trained, problem, rows, monitor = self._grow(name)
+            if self.curvature_kind == "kronecker":  # where a fit is dear
+                self.rival = [row["criterion"] for row in rows]
+            offset = len(history)
+            for row in rows:
+                parent = row["parent"]
+                history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
+            self.loss_curve += monitor.loss_curve
+            if best is None or trained.criterion > best[0].criterion:
+                best = trained, problem, name, offset
+            if monitor.stopped and not monitor.beaten:
+                break
+        assert best is not None  # noqa: S101
+        self._store(*best, history)
+
+    def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        estimator, samples = self.estimator, self.samples
+        if estimator.penalty == "path":
+            return self._certified(name)
+        generator = torch.Generator().manual_seed(self.seed)
+        auto = estimator.alpha == "auto"
+        # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
+        alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
+        problem = self._problem(samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
+        validation = None if self.held_out is None else self._problem(self.held_out)
+        d, c = samples.X.shape[1], problem.Y.shape[1]
+        solver = self._make_solver(generator)
+        schedule = self._schedule()
+        max_neurons = estimator.max_neurons
+        criterion = estimator.criterion if validation is None else "validation"
+        if criterion == "evidence" and problem.alpha == 0:
+            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
+        if validation is None and problem.curvature_kind == "dense":
+            max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
+        monitor = RaceMonitor(self, name)
+        policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
+        if self.previous is None:
+            shape = MLP((d, *estimator._hidden_layer_sizes(), c), None, Activation(name, estimator.negative_slope))
+            network = glorot(shape, self.seed, samples.X)
+            network = growth.refit_output(network, problem)
+        else:
+            network = cast(MLP, self._fitted())
+        history = training.History()
+        best = training.fit(
+            network,
+            problem,
+            solver,
+            policy,
+            schedule,
+            max_iter=estimator.max_iter,
+            monitor=monitor,
+            history=history,
+            validation=validation,
+            criterion=criterion,
+        )
+        if "indicator" not in history[best.row]:
+            try:
+                decrease = max((p.block.score for p in policy.proposals(best.network)), default=0.0)
+                history[best.row] |= policy.indicators(best.network, decrease)
+            except (KeyboardInterrupt, torch.linalg.LinAlgError):
+                history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
+        best.network = policy.merged(best.network)
+        if self.everything is not None and self.curvature_kind == "kronecker" and not monitor.stopped:
+            self._refit(best, solver, history, monitor)
+        return best, problem, history, monitor
+
+    def _certified(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        """Minimise the path-norm problem, as far as the budget goes to global optimality."""
+        estimator = self.estimator
+        problem = self._problem(self.samples, alpha=float(estimator.alpha), penalty_kind="path")
+        activation = Activation(name, estimator.negative_slope)
+        network = growth.constant_network(problem, activation) if self.previous is None else cast(MLP, self._fitted())
+        generator = torch.Generator().manual_seed(self.seed)
+        policy = growth.CertificatePolicy(problem, generator, max_neurons=estimator.max_neurons)
+        monitor, history = RaceMonitor(self, name), training.History()
+        best = training.fit(
+            network,
+            problem,
+            growth.FullyCorrective(),
+            policy,
+            growth.Plateau(),
+            max_iter=estimator.max_iter,
+            monitor=monitor,
+            history=history,
+            criterion="objective",
+        )
+        last = history[best.row]
+        if "duality_gap" not in last:  # interrupted
+            last |= {"indicator": math.nan, "duality_gap": math.inf, "certified": False, "predicted_decrease": math.nan}
+        estimator.duality_gap_, estimator.certified_ = last["duality_gap"], last["certified"]
+        return best, problem, history, monitor
+
+    def _refit(self, best: Trained, solver: Any, history: list[dict[str, Any]], monitor: Any) -> None:
+        """Train the network chosen on all rows, those held out included, with the penalty found."""
+        assert self.everything is not None  # noqa: S101
+        problem = self._problem(self.everything, alpha=best.alpha)
+        state = training.descend(
+            best.network, problem, solver, growth.Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
+        )
+        row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
+        best.network, best.row = state.network, len(history)
+        best.loss = row["train_loss"] = float(problem.data_loss(best.network))
+        history.append(row)
+
+    def _policy(
+        self, problem: Any, solver: Any, schedule: Any, max_neurons: int, monitor: Any, generator: torch.Generator
+    ) -> Any:
+        estimator = self.estimator
+        rough = growth.Plateau(tol=5e-2, patience=2)
+
+        def descend(network: MLP, on: training.Problem) -> MLP:
+            return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
+
+        return growth.GrowthPolicy(
+            problem=problem,
+            descend=descend,
+            search=growth.SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
+            schedule=schedule,
+            block_size=_auto_block(problem.Y.shape[1]) if estimator.block_size == "auto" else estimator.block_size,
+            max_neurons=max_neurons,
+            max_extensions=estimator.max_extensions,
+            max_stages=estimator.max_stages,
+            n_exchanges=estimator.n_exchanges,
+            patience=estimator.n_iter_no_change,
+            tol=estimator.tol,
+            generator=generator,
+            relax=estimator.solver in ("auto", "lm", "lbfgs") and self.curvature_kind == "dense",
+            grow_layer=estimator.grow_layer,
+            n_penalties=3 if problem.auto_alpha and self.curvature_kind == "kronecker" else 0,
+            merge_tol=estimator.merge_tol,
+        )
+
+    def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:
+        neurons = self.estimator.max_neurons
+        policy = self._policy(problem, solver, self._schedule(), neurons, training.Monitor(), generator)
+        return policy.widened(network)
+
+    def _forget(self) -> None:
+        self.estimator._covariance_root = None
+
+    # results -----------------------------------------------------------------------------------------------
+
+    def _store(self, trained: Trained, problem: Any, name: str, offset: int, history: list[dict[str, Any]]) -> None:
+        self._store_common(trained, problem, history)
+        self.estimator.activation_ = name
+        self.estimator.growth_indicator_ = history[trained.row + offset]["indicator"]
+        self._store_evidence(trained, problem)
+
+    def _store_evidence(self, trained: Trained, problem: Any) -> None:
+        """Store what the curvature at the fitted network says: evidence, noise and uncertainty."""
+        estimator, network = self.estimator, trained.network
+        n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
+        found, curvature, covariance = trained.evidence, None, None
+        dense = problem.curvature_kind == "dense"
+        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
+            curvature = training.curvature_of(network, problem)
+        mask = problem.penalty_weights(network)
+        if curvature is not None and curvature.is_finite():
+            alpha = max(trained.alpha, 1e-12)
+            found = training.evidence(network, trained.loss, curvature, n, mask, alpha, False, problem.loss)
+        estimator.effective_parameters_ = found.effective_parameters if found is not None else float(p)
+        scale = self.scaling.y_scale.to("cpu").numpy().astype(float)
+        estimator.log_evidence_ = math.nan
+        if found is not None and trained.alpha > 0:
+            estimator.log_evidence_ = found.log_evidence - n * float(np.log(scale).sum())
+        if problem.loss.known_dispersion:
+            return
+        noise = found.dispersion if found is not None else problem.loss.degree * trained.loss / c
+        variance = noise * scale**2 if estimator._has_variance() else np.full(len(scale), math.nan)
+        estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
+        if not problem.loss.is_quadratic or problem.operator is not None:
+            estimator._covariance_root = None
+            return
+        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and p <= _COVARIANCE_PARAMETERS:
+            covariance = _covariance_root(curvature.gram, mask, trained.alpha, noise, n)
+        elif math.isfinite(trained.loss):
+            gram = growth.output_gauss_newton(network, problem)
+            covariance = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
+        estimator._covariance_root = None if covariance is None else covariance.to("cpu").numpy()
+
+
+class RaceMonitor(StageMonitor):
+    """Also ends the path of an activation that is behind after the first growth."""
+
+    def __init__(self, run: GrowthRun, name: str) -> None:
+        super().__init__(run, name)
+        self.rival = run.rival
+        self.rows, self.beaten = 0, False
+
+    def stage(self, row: dict[str, Any], network: Network) -> None:
+        """Take note of one stage."""
+        super().stage(row, network)
+        self.rows += 1
+        behind = len(self.rival) >= self.rows and row["criterion"] < self.rival[self.rows - 1]
+        self.beaten = self.rows == _RACE_ROWS and behind and not self.stopped
+        self.stopped = self.stopped or self.beaten
+
+
+def _auto_block(n_outputs: int) -> int:
+    """Neurons per block: three, and of several classes one towards and one away from each."""
+    return 3 if n_outputs == 1 else max(3, 2 * n_outputs)
+
+
+def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
+    """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
+    factor = training.damped_cholesky(gram, alpha / n * mask)
+    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)

@@ -1,0 +1,111 @@
+"""One fit of a network that inserts its layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skgrow import growth, training
+from skgrow.estimators._run import Run, StageMonitor
+from skgrow.networks import Network, glorot
+
+#: Rows from which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
+_EARLY_STOPPING_ROWS = 10_000
+
+
+class InsertionRun(Run):
+    """Training that pauses now and then, to insert a layer where the loss is most sensitive to it."""
+
+    def _work(self, n: int, d: int, c: int) -> float:
+        return n * self.estimator._template(d, c).flops
+
+    def _n_channels(self, d: int) -> int:
+        estimator = self.estimator
+        return estimator._image_shape(d)[0] if estimator.architecture == "cnn" else d
+
+    def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
+        choice = self.estimator.early_stopping
+        if choice == "auto":
+            return n > _EARLY_STOPPING_ROWS
+        if choice and n < 2:
+            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
+        return bool(choice)
+
+    def _rates(self) -> dict[str, Any]:
+        estimator = self.estimator
+        return {
+            "patience": 3 if estimator.learning_rate == "adaptive" else None,
+            "new_factor": estimator.new_layer_rate,
+        }
+
+    def _policy(self, problem: Any, generator: torch.Generator, patience: int | None) -> growth.InsertionPolicy:
+        estimator = self.estimator
+        norm = estimator.norm
+        if norm == "auto":
+            norm = "operator" if estimator.architecture == "cnn" else "frobenius"
+        return growth.InsertionPolicy(
+            problem=problem,
+            schedule=self._schedule(),
+            norm=norm,
+            merit_samples=estimator.merit_samples,
+            tau=estimator.tau,
+            n_insert=estimator.n_insert,
+            max_layers=estimator.max_layers,
+            selection=estimator.selection,
+            generator=generator,
+            patience=patience,
+            widen=estimator.widen,
+            action=estimator.action,
+            search=growth.PolarSearch(),
+            block_size=estimator.block_size,
+            max_neurons=estimator.max_neurons,
+        )
+
+    def _fit_networks(self) -> None:
+        estimator, samples = self.estimator, self.samples
+        generator = torch.Generator().manual_seed(self.seed)
+        problem = self._problem(samples, alpha=float(estimator.alpha))
+        validation = None if self.held_out is None else self._problem(self.held_out)
+        if self.previous is None:
+            template = estimator._template(samples.X.shape[1], problem.Y.shape[1])
+            network: Network = glorot(template, self.seed, samples.X)
+        else:
+            network = self._fitted()
+        policy = self._policy(problem, generator, None if validation is None else estimator.n_iter_no_change)
+        monitor, history = BudgetMonitor(self, estimator.architecture), training.History()
+        with self._threads():
+            best = training.fit(
+                network,
+                problem,
+                self._make_solver(generator),
+                policy,
+                policy.schedule,
+                max_iter=estimator.max_iter,
+                monitor=monitor,
+                history=history,
+                validation=validation,
+                criterion="objective" if validation is None else "validation",
+            )
+            for row, measured in ((history[-1], None), (history[best.row], best.network)):
+                row.setdefault("decision", "end")
+                row.setdefault("reason", f"max_iter = {estimator.max_iter} epochs have passed")
+                if "merits" not in row and measured is not None:
+                    policy.measure(measured, row)
+        self.loss_curve = monitor.loss_curve
+        self._store_common(best, problem, list(history))
+        last = history[best.row]
+        estimator.merits_, estimator.merit_ratios_ = last["merits"], last["merit_ratios"]
+
+    def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:  # noqa: ARG002
+        return self._policy(problem, generator, None).extended(network)
+
+
+class BudgetMonitor(StageMonitor):
+    """Also stops training when all epochs of the estimator's ``max_iter`` have passed, in all stages together."""
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration."""
+        super().iteration(value)
+        self.stopped = self.stopped or self.epoch >= self.run.estimator.max_iter

@@ -1,0 +1,122 @@
+"""What all regressors share: losses, their units, predictions and the score."""
+
+from __future__ import annotations
+
+from numbers import Real
+from typing import Any, ClassVar, Self
+
+from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
+from sklearn.metrics import r2_score
+from sklearn.utils._param_validation import Interval, StrOptions
+
+from skgrow.estimators._base import as_given
+from skgrow.estimators._data import is_tensor, validate_y
+from skgrow.estimators._trained import TrainedNetwork
+
+
+class NetworkRegressor(MultiOutputMixin, RegressorMixin, TrainedNetwork):
+    """Base of the regressors."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "loss": [StrOptions({"squared_error", "huber", "quantile", "poisson"})],
+        "quantile": [Interval(Real, 0, 1, closed="neither")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    loss: str
+    quantile: float
+    epsilon: float
+
+    def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
+        y = validate_y(y, n)
+        if self.loss == "poisson" and bool((y < 0).any()):
+            raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
+        if self.loss == "poisson" and reset and not bool((y > 0).any()):
+            raise ValueError("loss='poisson' needs some y > 0; got only zeros.")
+        return y
+
+    def _make_loss(self, samples: Any) -> Any:
+        from skgrow import training
+        from skgrow.estimators._data import noise_scale
+
+        if self.loss == "huber":
+            return training.Huber(self.epsilon * noise_scale(samples))
+        if self.loss == "quantile":
+            return training.Quantile(self.quantile)
+        return training.Poisson() if self.loss == "poisson" else training.SquaredError()
+
+    def _target_kind(self) -> str:
+        return {"squared_error": "mean", "huber": "median", "quantile": "median", "poisson": "log"}[self.loss]
+
+    def _has_variance(self) -> bool:
+        """Whether the dispersion is a variance of y."""
+        return self.loss in ("squared_error", "huber")
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
+
+        The first call fixes the standardization and trains a first network on its batch. Later calls train on
+        their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, the
+        network grows. What is known of the noise stays that of the last ``fit``.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        self
+            The updated estimator.
+        """
+        return self._update(X, y, sample_weight) if hasattr(self, "coefs_") else self.fit(X, y, sample_weight)
+
+    def predict(self, X: Any) -> Any:
+        """Predict.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs; predictions for a tensor are tensors on its device.
+
+        Returns
+        -------
+        ndarray or tensor of shape (n_samples,) or (n_samples, n_outputs)
+        """
+        return as_given(self._mean(*self._prediction_input(X)), X)
+
+    def _mean(self, X: Any, network: Any) -> Any:
+        mean = network(X)
+        if self.loss == "poisson":
+            mean = mean.exp()
+        return mean[:, 0] if self._y_ndim == 1 else mean
+
+    def _fitted_values(self, X: Any, y: Any) -> Any:  # noqa: ARG002
+        """Return what the score compares with y, in its layout."""
+        return self.predict(X)
+
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Return the coefficient of determination R^2 of the predictions (of their images under an operator).
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Inputs.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Weights.
+
+        Returns
+        -------
+        float
+            At most 1; with several outputs their mean.
+        """
+        found = self._fitted_values(X, y)
+        arrays = [a.detach().to("cpu").numpy() if is_tensor(a) else a for a in (y, found, sample_weight)]
+        return r2_score(arrays[0], arrays[1], sample_weight=arrays[2])
