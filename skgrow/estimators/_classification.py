@@ -179,8 +179,8 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
         F = torch.stack([-F, F], 1) if F.ndim == 1 else F
         logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
         P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
-        # near one the logarithm of what predict_proba returns, to the last bit
-        return as_given(torch.where(P > 0.5, P.log(), logs), X)
+        # near one, and where it is zero, the logarithm of what predict_proba returns, to the last bit
+        return as_given(torch.where((P > 0.5) | (P == 0), P.log(), logs), X)
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes, in the order of ``classes_``, or of the labels.

@@ -85,6 +85,7 @@ class InsertionPolicy:
     max_neurons: int = 1000
     insertions: int = field(default=0, init=False)
     stale: int = field(default=0, init=False)
+    closed: bool = field(default=False, init=False)
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with an insertion, with more training of the same network, or None to end."""
@@ -128,8 +129,10 @@ class InsertionPolicy:
         network = current.network
         found = self.measure(network, last)
         refused = None
-        if not last["accepted"]:
-            refused = f"the {last['action']} was undone, since the loss had not fallen below that before"
+        if last["action"] != "train" and not last["accepted"]:
+            self.closed = True
+        if self.closed:
+            refused = "a change was undone, since the loss had not fallen below that before it"
         elif self._out_of_patience():
             refused = f"{self.stale} stages without a better criterion"
         elif self.schedule.finished(current.loss, self.insertions):

@@ -5,6 +5,9 @@ it there has the multiplier :math:`-\nabla_{W_{new}} f`. Its squared norm, the *
 order the decrease of the loss per unit of step length of gradient descent in the new weights alone. No deeper network
 is built for it: with the inputs x and the backpropagated derivatives d of one pass through the present network the
 gradient is :math:`\sum_j d_j x_j^T`, position by position.
+
+Where a unit in front of an inserted ReLU is off, the new unit lies on the kink, and its derivative is taken as zero, as
+PyTorch does. A step that switches such units on lowers the loss by another amount than the merit says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow import GrowingClassifier, GrowingRegressor, SensLIClassifier, SensLIRegressor
 
 
 @parametrize_with_checks(
@@ -15,6 +15,10 @@ from skgrow import GrowingClassifier, GrowingRegressor
         ),
         GrowingClassifier(),
         GrowingClassifier(solver="lbfgs", activation="relu", max_neurons=6),
+        SensLIRegressor(max_iter=60),
+        SensLIRegressor(architecture="resnet", hidden_layer_sizes=(8, 8), activation="tanh", solver="lm", max_iter=60),
+        SensLIClassifier(hidden_layer_sizes=(20,), schedule="every", max_iter=60),
+        SensLIClassifier(architecture="resnet", hidden_layer_sizes=(8,), solver="lbfgs", widen=True, max_iter=60),
     ]
 )
 def test_scikit_learn_estimator_checks(estimator, check):
