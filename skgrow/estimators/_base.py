@@ -86,6 +86,7 @@ def network_attributes(network: Network, dtype: type) -> dict[str, Any]:
     """Return what an estimator stores of a network: NumPy arrays, numbers and names."""
     from skgrow.networks import layout_of
 
+    network = network.folded()
     arrays = [W.T if W.ndim == 2 else W for W in network.weights]
     return {
         "coefs_": [W.to("cpu").numpy().astype(dtype, order="C") for W in arrays],

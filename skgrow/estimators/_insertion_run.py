@@ -18,6 +18,9 @@ _EARLY_STOPPING_ROWS = 10_000
 class InsertionRun(Run):
     """Training that pauses now and then, to insert a layer where the loss is most sensitive to it."""
 
+    #: Random neurons have to move more than new ones that were searched for.
+    _kink_support = 0.0
+
     def _work(self, n: int, d: int, c: int) -> float:
         return n * self.estimator._template(d, c).flops
 
@@ -88,11 +91,11 @@ class InsertionRun(Run):
                 validation=validation,
                 criterion="objective" if validation is None else "validation",
             )
-            for row, measured in ((history[-1], None), (history[best.row], best.network)):
-                row.setdefault("decision", "end")
-                row.setdefault("reason", f"max_iter = {estimator.max_iter} epochs have passed")
-                if "merits" not in row and measured is not None:
-                    policy.measure(measured, row)
+            ended = {"decision": "end", "reason": f"max_iter = {estimator.max_iter} epochs have passed"}
+            for row in (history[-1], history[best.row]):
+                row.update({key: value for key, value in ended.items() if key not in row})
+                if "merits" not in row:
+                    policy.measure(best.network, row)
         self.loss_curve = monitor.loss_curve
         self._store_common(best, problem, list(history))
         last = history[best.row]

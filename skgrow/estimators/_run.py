@@ -26,6 +26,9 @@ _SINGLE_THREAD_SIZE = 50_000
 class Run:
     """One fit: data on the device, problem and solver, and what they leave on the estimator."""
 
+    #: Samples per incoming weight that Levenberg-Marquardt asks of a kink that it moves.
+    _kink_support = 3.0
+
     def __init__(
         self,
         estimator: Any,
@@ -153,7 +156,7 @@ class Run:
         if estimator.solver == "sgd":
             return training.StochasticGradient(momentum=getattr(estimator, "momentum", 0.9), **rates)
         adam = training.Adam(**rates)
-        lm, lbfgs = training.LevenbergMarquardt(), training.LBFGS()
+        lm, lbfgs = training.LevenbergMarquardt(support=self._kink_support), training.LBFGS()
         if estimator.solver == "auto":
             return training.AutoSolver(lm, lbfgs, adam)
         return {"lm": lm, "lbfgs": lbfgs, "adam": adam}[estimator.solver]

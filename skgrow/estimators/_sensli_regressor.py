@@ -48,9 +48,9 @@ class SensLIRegressor(NetworkRegressor, InsertingNetwork):
         Whether the linear maps in and out of ``"resnet"`` have biases; without them ``standardize`` must be False.
 
     activation : {"relu", "leaky_relu", "tanh", "logistic", "identity"}, default="relu"
-        Of the hidden neurons; ``"cnn"`` takes ``"relu"``, ``"tanh"`` or ``"identity"``. In an MLP of ``"tanh"`` or
-        ``"logistic"`` an inserted layer changes the function a little (see :class:`skgrow.networks.IdentityLayer`); for
-        these a residual network is the better choice.
+        Of the hidden neurons; ``"cnn"`` takes ``"relu"``, ``"tanh"`` or ``"identity"``. Behind sigmoids an inserted
+        layer changes the function of an MLP or a convolutional network a little, see
+        :class:`skgrow.networks.IdentityLike`; behind the others, and in residual networks, not at all.
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).

@@ -85,7 +85,8 @@ class InsertionPolicy:
     max_neurons: int = 1000
     insertions: int = field(default=0, init=False)
     stale: int = field(default=0, init=False)
-    closed: bool = field(default=False, init=False)
+    undone: int = field(default=0, init=False)
+    waiting: int = field(default=0, init=False)
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with an insertion, with more training of the same network, or None to end."""
@@ -130,8 +131,10 @@ class InsertionPolicy:
         found = self.measure(network, last)
         refused = None
         if last["action"] != "train" and not last["accepted"]:
-            self.closed = True
-        if self.closed:
+            self.undone += 1
+            self.waiting = self.undone + 1
+        self.waiting = max(0, self.waiting - 1)
+        if self.waiting:  # the longer, the more often
             refused = "a change was undone, since the loss had not fallen below that before it"
         elif self._out_of_patience():
             refused = f"{self.stale} stages without a better criterion"

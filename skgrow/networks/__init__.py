@@ -3,7 +3,7 @@
 from skgrow.networks._activations import ACTIVATIONS, Activation
 from skgrow.networks._convert import from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
-from skgrow.networks._identity import IdentityLayer
+from skgrow.networks._identity import IdentityLike
 from skgrow.networks._merge import merge
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import LayerPass, Network, glorot, map_gradient, patches
@@ -16,7 +16,7 @@ __all__ = [
     "MLP",
     "Activation",
     "ConvNet",
-    "IdentityLayer",
+    "IdentityLike",
     "LayerPass",
     "Network",
     "ResNet",

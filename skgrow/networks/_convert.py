@@ -24,6 +24,7 @@ def to_torch(network: Network) -> nn.Sequential:
     ``nn.Linear``; a :class:`ConvNet` starts with ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in
     evaluation mode.
     """
+    network = network.folded()
     maps = [_map_module(W, b) for W, b in zip(network.weights, network.biases, strict=True)]
     if isinstance(network, ResNet):
         pairs = zip(maps[1:-1:2], maps[2:-1:2], strict=True)

@@ -9,10 +9,10 @@ from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, linear, max_pool2d, max_unpool2d
 
 from skgrow.networks._activations import Activation
-from skgrow.networks._identity import IdentityLayer
+from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
 
-#: Activations with a function-preserving convolution: shifts, which the others need, meet zeros at the border.
+#: Activations for convolutions: what is inserted with the others has shifts, which meet zeros at the border.
 CONVOLUTION_ACTIVATIONS = ("identity", "relu", "tanh")
 
 
@@ -36,6 +36,8 @@ class ConvNet(Network):
         ``"relu"``, ``"tanh"`` or ``"identity"``.
     units : tuple of (Tensor of shape (channels,), Tensor of shape (channels,)), optional
         Means and scales of the channels, by which images are standardized first.
+    inserted : sequence of (IdentityLike or None), optional
+        Per convolution what stands for its activation, where it was inserted by :meth:`insert`.
 
     Examples
     --------
@@ -60,6 +62,7 @@ class ConvNet(Network):
         theta: Tensor | None,
         activation: Activation,
         units: tuple[Tensor, Tensor] | None = None,
+        inserted: Sequence[IdentityLike | None] | None = None,
     ) -> None:
         if activation.name not in CONVOLUTION_ACTIVATIONS:
             raise ValueError(f"activation must be one of {list(CONVOLUTION_ACTIVATIONS)}; got {activation.name!r}.")
@@ -94,6 +97,7 @@ class ConvNet(Network):
             count += len(stage)
             ends.add(count - 1)
         self.n_convolutions, self.pooled = count, ends
+        self.inserted = tuple(inserted) if inserted is not None else (None,) * count
 
     @classmethod
     def from_arrays(
@@ -104,6 +108,7 @@ class ConvNet(Network):
         biases: Sequence[Tensor],
         activation: Activation,
         units: tuple[Tensor, Tensor] | None = None,
+        inserted: Sequence[IdentityLike | None] | None = None,
     ) -> ConvNet:
         """Build a network from its kernels, matrices and biases and the numbers of convolutions of the stages."""
         stages, at = [], 0
@@ -112,22 +117,38 @@ class ConvNet(Network):
             at += length
         dense = [W.shape[0] for W in weights[at:]]
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
-        return cls(image_shape, stages, dense, torch.cat(parts), activation, units)
+        return cls(image_shape, stages, dense, torch.cat(parts), activation, units, inserted)
 
     def with_theta(self, theta: Tensor) -> ConvNet:
         """Return the same architecture with other parameters."""
-        return ConvNet(self.image_shape, self.stages, self.dense, theta, self.activation, self.units)
+        rest = (self.activation, self.units, self.inserted)
+        return ConvNet(self.image_shape, self.stages, self.dense, theta, *rest)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
         """Return the network of other weights and biases; the stages stay as long as they are."""
-        return self._of([len(stage) for stage in self.stages], weights, biases)
+        return self._of([len(stage) for stage in self.stages], weights, biases, self.inserted)
 
     def with_units(self, mean: Tensor, scale: Tensor) -> ConvNet:
         """Return the network that first standardizes the channels of its images."""
-        return ConvNet(self.image_shape, self.stages, self.dense, self.theta, self.activation, (mean, scale))
+        rest = (self.activation, (mean, scale), self.inserted)
+        return ConvNet(self.image_shape, self.stages, self.dense, self.theta, *rest)
 
-    def _of(self, lengths: Sequence[int], weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
-        return ConvNet.from_arrays(self.image_shape, lengths, weights, biases, self.activation, self.units)
+    def folded(self) -> ConvNet:
+        """Return the network of plain activations with the same function."""
+        weights, biases = list(self.weights), list(self.biases)
+        for i, layer in enumerate(self.inserted):
+            if layer is not None:
+                layer.fold(weights, biases, i)
+        return self._of([len(stage) for stage in self.stages], weights, biases, None)
+
+    def _of(
+        self,
+        lengths: Sequence[int],
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        inserted: Sequence[IdentityLike | None] | None,
+    ) -> ConvNet:
+        return ConvNet.from_arrays(self.image_shape, lengths, weights, biases, self.activation, self.units, inserted)
 
     @property
     def depth(self) -> int:
@@ -165,12 +186,16 @@ class ConvNet(Network):
         """Return the output, shape (n, c)."""
         x = self.images(X)
         for i in range(self.n_convolutions):
-            x = self.activation.value(conv2d(x, self.weights[i], self.biases[i], padding=1))
+            x = self._convolved(i, conv2d(x, self.weights[i], self.biases[i], padding=1))
             x = max_pool2d(x, 2) if i in self.pooled else x
         x = x.flatten(1)
         for i in range(self.n_convolutions, len(self.weights) - 1):
             x = self.activation.value(linear(x, self.weights[i], self.biases[i]))
         return linear(x, self.weights[-1], self.biases[-1])
+
+    def _convolved(self, i: int, Z: Tensor) -> Tensor:
+        layer = self.inserted[i] if i < self.n_convolutions else None
+        return self.activation.value(Z) if layer is None else layer.value(self.activation, Z)
 
     def forward_pass(self, X: Tensor) -> LayerPass:
         """Return inputs of every map, slopes of every activation, the output, and where the maxima lie."""
@@ -184,8 +209,9 @@ class ConvNet(Network):
             convolves = i < self.n_convolutions
             W, b = self.weights[i], self.biases[i]
             Z = conv2d(x, W, b, padding=1) if convolves else linear(x, W, b)
-            x = self.activation.value(Z)
-            slopes.append(self.activation.derivative(Z, x))
+            x = self._convolved(i, Z)
+            layer = self.inserted[i] if convolves else None
+            slopes.append(self.activation.derivative(Z, x) if layer is None else layer.derivative(self.activation, Z))
             if i in self.pooled:
                 pooled, where = max_pool2d(x, 2, return_indices=True)
                 maxima.append((x, where))
@@ -228,17 +254,18 @@ class ConvNet(Network):
         self._require_point(point)
         weights, biases = list(self.weights), list(self.biases)
         channels = weights[point].shape[0]
-        layer = IdentityLayer.of(self.activation, weights[0].new_zeros(1, channels))
         kernel = weights[point].new_zeros(channels, channels, 3, 3)
-        kernel[:, :, 1, 1] = layer.scale * torch.eye(channels, dtype=kernel.dtype, device=kernel.device)
-        weights[point + 1] = weights[point + 1] * layer.gain
+        kernel[:, :, 1, 1] = torch.eye(channels, dtype=kernel.dtype, device=kernel.device)
         weights.insert(point + 1, kernel)
         biases.insert(point + 1, kernel.new_zeros(channels))
+        inserted = list(self.inserted)
+        plain = self.activation.name in ("relu", "identity")
+        inserted.insert(point + 1, None if plain else IdentityLike.of(self.activation, kernel))
         lengths, first = [], 0
         for stage in self.stages:
             lengths.append(len(stage) + (first <= point < first + len(stage)))
             first += len(stage)
-        deeper = self._of(lengths, weights, biases)
+        deeper = self._of(lengths, weights, biases, inserted)
         return deeper, places(self, deeper, [i + (i > point) for i in range(len(self.weights))])
 
     def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
@@ -247,7 +274,6 @@ class ConvNet(Network):
         order = sorted(self.pooled)
         for point in range(self.n_convolutions):
             x = state.extra[order.index(point)][0] if point in self.pooled else state.inputs[point + 1]
-            layer = IdentityLayer.of(self.activation, x[:1])
-            below = self._below(point + 1, deltas[point + 1], state)
-            pairs.append((below.mul_(layer.slope(self.activation, x)).mul_(layer.gain), x))
+            slope = IdentityLike.of(self.activation, x[:1]).derivative(self.activation, x)
+            pairs.append((self._below(point + 1, deltas[point + 1], state).mul_(slope), x))
         return pairs

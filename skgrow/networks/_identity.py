@@ -1,4 +1,4 @@
-"""A layer that passes its input on: what is inserted, so that the function stays."""
+"""Activations that pass their input on: with them a layer can be inserted so that the function stays."""
 
 from __future__ import annotations
 
@@ -9,31 +9,34 @@ from torch import Tensor
 
 from skgrow.networks._activations import Activation
 
-#: Inputs of an inserted sigmoid are so much smaller than those of the layer before: curvature is felt by the square.
-_SMALL = 0.1
+#: Slopes h of inserted sigmoids. Smaller ones are nearer to the identity and bend less; these are equally near.
+_TANH_SLOPE, _LOGISTIC_SLOPE = 0.2, 0.8
 
 
 @dataclass(frozen=True)
-class IdentityLayer:
-    r"""A layer :math:`y = h x + b` with :math:`k\,(s(y) - o) = x` on the data, exactly or nearly.
+class IdentityLike:
+    r"""An activation :math:`t(z) = k\,(s(h z + b) - o)` that is the identity on the data, exactly or nearly.
 
-    ========== =================== ============ ==================== ==============================================
-    activation h                   b            k                    :math:`k (s(y) - o)` against x
-    ========== =================== ============ ==================== ==============================================
-    identity   1                   0            1                    equal
-    relu       1                   0            1                    equal, as x >= 0 behind a ReLU
-    leaky_relu 1                   :math:`c_j`  1                    equal where :math:`x_j \ge -c_j`: on the data
-    tanh       0.1                 0            10                   error at most :math:`h^2 |x|^3 / 3 < 0.0034`
-    logistic   0.1                 -0.05        40                   error at most :math:`h^2 |x - 1/2|^3 / 12 < 0.0002`
-    ========== =================== ============ ==================== ==============================================
+    A layer inserted behind activations x has the weights I, the bias 0 and this activation:
 
-    For ReLU this is Net2Net's and (4.11) of Kreis. The shifts :math:`c_j \ge 0` of the leaky ReLU are a tenth larger
-    than the data needs. A sigmoid is nearly linear on small inputs, which is where the last two rows come from; the
-    next weights are multiplied by k, which makes plain gradient descent stiffer. Residual networks need none of this.
+    ========== === ================= ===== ================= ========================================================
+    s          h   b                 k     o                 t(x) against x
+    ========== === ================= ===== ================= ========================================================
+    identity   1   0                 1     0                 equal
+    relu       1   0                 1     0                 equal, as x >= 0 behind a ReLU
+    leaky_relu 1   :math:`c_j`       1     :math:`c_j`       equal where :math:`x_j \ge -c_j`: on the data
+    tanh       0.2 0                 5     0                 error at most :math:`h^2 |x|^3 / 3 < 0.0134`
+    logistic   0.8 -0.4              5     0.4               error at most :math:`h^2 |x - 1/2|^3 / 12 < 0.0067`
+    ========== === ================= ===== ================= ========================================================
+
+    For ReLU this is Net2Net's layer and (4.11) of Kreis. The shifts :math:`c_j \ge 0` of the leaky ReLU are a tenth
+    larger than the data needs. A sigmoid is nearly linear on small inputs, which is where the last two rows come
+    from. :meth:`fold` writes it as a plain activation between other weights; to train it as it is keeps the new
+    weights, and those behind them, of the size of the others.
 
     Attributes
     ----------
-    scale : float
+    slope : float
         h.
     bias : Tensor of shape (w,)
         b.
@@ -43,28 +46,49 @@ class IdentityLayer:
         o.
     """
 
-    scale: float
+    slope: float
     bias: Tensor
     gain: float
     offset: Tensor
 
     @classmethod
-    def of(cls, activation: Activation, H: Tensor) -> IdentityLayer:
-        """Return the layer to insert behind activations ``H`` of shape (n, w, ...)."""
+    def of(cls, activation: Activation, H: Tensor) -> IdentityLike:
+        """Return the activation to insert behind activations ``H`` of shape (n, w, ...)."""
         zero = H.new_zeros(H.shape[1])
         if activation.name == "tanh":
-            return cls(_SMALL, zero, 1 / _SMALL, zero)
+            return cls(_TANH_SLOPE, zero, 1 / _TANH_SLOPE, zero)
         if activation.name == "logistic":
-            middle = zero + 0.5
-            return cls(_SMALL, -_SMALL * middle, 4 / _SMALL, middle - _SMALL / 8)
+            h = _LOGISTIC_SLOPE
+            return cls(h, zero - h / 2, 4 / h, zero + 0.5 - h / 8)
         if activation.name == "leaky_relu":
             lowest = H.flatten(2).amin((0, 2)) if H.ndim > 2 else H.amin(0)
             shift = -1.1 * lowest.clamp_max(0)
             return cls(1.0, shift, 1.0, shift)
         return cls(1.0, zero, 1.0, zero)
 
-    def slope(self, activation: Activation, H: Tensor) -> Tensor:
-        """Return ``s'(y)`` at the inputs ``H``."""
-        bias = self.bias.view(-1, *(1,) * (H.ndim - 2))
-        Z = torch.add(bias, H, alpha=self.scale)
-        return activation.derivative(Z, activation.value(Z))
+    def _inner(self, Z: Tensor) -> Tensor:
+        return torch.add(_along(self.bias, Z), Z, alpha=self.slope)
+
+    def value(self, activation: Activation, Z: Tensor) -> Tensor:
+        """Return ``t(Z)``."""
+        return (activation.value(self._inner(Z)) - _along(self.offset, Z)).mul_(self.gain)
+
+    def derivative(self, activation: Activation, Z: Tensor) -> Tensor:
+        """Return ``t'(Z)``."""
+        inner = self._inner(Z)
+        return activation.derivative(inner, activation.value(inner)) * (self.gain * self.slope)
+
+    def fold(self, weights: list[Tensor], biases: list[Tensor], i: int) -> None:
+        """Rewrite map i, before the activation, and the next one, so that the activation between them is plain.
+
+        A shift in front of a convolution, which sees zeros beyond the border, can not be folded.
+        """
+        weights[i], biases[i] = weights[i] * self.slope, biases[i] * self.slope + self.bias
+        weights[i + 1] = weights[i + 1] * self.gain
+        if bool(self.offset.any()):
+            biases[i + 1] = biases[i + 1] - weights[i + 1] @ self.offset
+
+
+def _along(values: Tensor, Z: Tensor) -> Tensor:
+    """Return one value per neuron or channel in a shape that broadcasts over Z, whose samples come first."""
+    return values.view(-1, *(1,) * (Z.ndim - 2))

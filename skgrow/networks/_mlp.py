@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks._activations import Activation
-from skgrow.networks._identity import IdentityLayer
+from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
 
 
@@ -30,6 +30,8 @@ class MLP(Network):
         Of all hidden layers.
     smoothing : sequence of (Tensor or None), optional
         Per hidden layer the half widths of smoothing of a piecewise linear activation, one per neuron.
+    inserted : sequence of (IdentityLike or None), optional
+        Per hidden layer what stands for its activation, where the layer was inserted by :meth:`insert`.
 
     Examples
     --------
@@ -50,29 +52,45 @@ class MLP(Network):
         theta: Tensor | None,
         activation: Activation,
         smoothing: Sequence[Tensor | None] | None = None,
+        inserted: Sequence[IdentityLike | None] | None = None,
     ) -> None:
         self.layer_sizes = tuple(int(size) for size in layer_sizes)
         shapes = [(o, i) for i, o in pairwise(self.layer_sizes)]
         super().__init__(shapes, [True] * len(shapes), theta, activation)
-        self.smoothing = tuple(smoothing) if smoothing is not None else (None,) * (len(self.layer_sizes) - 2)
+        self.smoothing = tuple(smoothing) if smoothing is not None else (None,) * (len(shapes) - 1)
+        self.inserted = tuple(inserted) if inserted is not None else (None,) * (len(shapes) - 1)
 
     @classmethod
-    def from_arrays(cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation) -> MLP:
+    def from_arrays(
+        cls,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        activation: Activation,
+        inserted: Sequence[IdentityLike | None] | None = None,
+    ) -> MLP:
         """Build a network from ``W_i`` of shape (w_i, w_{i-1}) and ``b_i`` of shape (w_i,)."""
         sizes = [weights[0].shape[1], *(W.shape[0] for W in weights)]
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
-        return cls(sizes, torch.cat(parts), activation)
+        return cls(sizes, torch.cat(parts), activation, None, inserted)
 
     def with_theta(self, theta: Tensor) -> MLP:
         """Return the same architecture with other parameters."""
-        return MLP(self.layer_sizes, theta, self.activation, self.smoothing)
+        return MLP(self.layer_sizes, theta, self.activation, self.smoothing, self.inserted)
 
     def with_smoothing(self, smoothing: Sequence[Tensor | None] | None) -> MLP:
         """Return the same parameters with kinks smoothed over the given half widths (None: not at all)."""
-        return MLP(self.layer_sizes, self.theta, self.activation, smoothing)
+        return MLP(self.layer_sizes, self.theta, self.activation, smoothing, self.inserted)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> MLP:
         """Return the network of other weights and biases."""
+        return MLP.from_arrays(weights, biases, self.activation, self.inserted)
+
+    def folded(self) -> MLP:
+        """Return the network of plain activations with the same function."""
+        weights, biases = list(self.weights), list(self.biases)
+        for i, layer in enumerate(self.inserted):
+            if layer is not None:
+                layer.fold(weights, biases, i)
         return MLP.from_arrays(weights, biases, self.activation)
 
     @property
@@ -89,7 +107,9 @@ class MLP(Network):
         """Return the post-activation of hidden layer ``depth`` (default: the last), shape (n, w)."""
         stop = len(self.weights) - 1 if depth is None else depth
         for i in range(stop):
-            X = self.activation.value(torch.addmm(self.biases[i], X, self.weights[i].T), self.smoothing[i])
+            Z = torch.addmm(self.biases[i], X, self.weights[i].T)
+            layer = self.inserted[i]
+            X = self.activation.value(Z, self.smoothing[i]) if layer is None else layer.value(self.activation, Z)
         return X
 
     def __call__(self, X: Tensor) -> Tensor:
@@ -99,10 +119,13 @@ class MLP(Network):
     def forward_pass(self, X: Tensor) -> LayerPass:
         """Return inputs and activation slopes of every layer, and the output."""
         inputs, slopes = [X], []
-        for W, b, width in zip(self.weights[:-1], self.biases[:-1], self.smoothing, strict=True):
+        for i, (W, b) in enumerate(zip(self.weights[:-1], self.biases[:-1], strict=True)):
             Z = torch.addmm(b, inputs[-1], W.T)
-            H = self.activation.value(Z, width)
-            slopes.append(self.activation.derivative(Z, H, width))
+            layer, width = self.inserted[i], self.smoothing[i]
+            H = self.activation.value(Z, width) if layer is None else layer.value(self.activation, Z)
+            slopes.append(
+                self.activation.derivative(Z, H, width) if layer is None else layer.derivative(self.activation, Z)
+            )
             inputs.append(H)
         return LayerPass(inputs, slopes, torch.addmm(self.biases[-1], inputs[-1], self.weights[-1].T))
 
@@ -121,27 +144,21 @@ class MLP(Network):
         return len(self.weights) - 1
 
     def insert(self, point: int, X: Tensor) -> tuple[MLP, Tensor]:
-        r"""Insert a layer after hidden layer ``point`` that leaves the function as it is.
-
-        See :class:`IdentityLayer` for what that means for each activation.
-        """
+        """Insert a layer after hidden layer ``point`` that leaves the function as it is, see :class:`IdentityLike`."""
         self._require_point(point)
         H = self.hidden(X, point + 1)
-        layer = IdentityLayer.of(self.activation, H)
-        weights, biases = list(self.weights), list(self.biases)
-        above = weights[point + 1] * layer.gain
-        biases[point + 1] = biases[point + 1] - above @ layer.offset
-        weights[point + 1] = above
-        weights.insert(point + 1, layer.scale * torch.eye(H.shape[1], dtype=H.dtype, device=H.device))
-        biases.insert(point + 1, layer.bias)
-        deeper = MLP.from_arrays(weights, biases, self.activation)
-        index = [i + (i > point) for i in range(len(self.weights))]
-        return deeper, places(self, deeper, index)
+        weights, biases, inserted = list(self.weights), list(self.biases), list(self.inserted)
+        weights.insert(point + 1, torch.eye(H.shape[1], dtype=H.dtype, device=H.device))
+        biases.insert(point + 1, H.new_zeros(H.shape[1]))
+        plain = self.activation.name in ("relu", "identity")
+        inserted.insert(point + 1, None if plain else IdentityLike.of(self.activation, H))
+        deeper = MLP.from_arrays(weights, biases, self.activation, inserted)
+        return deeper, places(self, deeper, [i + (i > point) for i in range(len(self.weights))])
 
     def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Return derivatives at the new pre-activations and the new layers' inputs, point by point."""
         pairs = []
         for H, d, W in zip(state.inputs[1:], deltas[1:], self.weights[1:], strict=True):
-            layer = IdentityLayer.of(self.activation, H)
-            pairs.append((torch.matmul(d, W * layer.gain).mul_(layer.slope(self.activation, H)), H))
+            slope = IdentityLike.of(self.activation, H).derivative(self.activation, H)
+            pairs.append((torch.matmul(d, W).mul_(slope), H))
         return pairs

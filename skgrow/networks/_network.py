@@ -86,6 +86,10 @@ class Network(ABC):
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Self:
         """Return the network of other weights and biases, whose shapes may differ (a missing bias has length 0)."""
 
+    def folded(self) -> Self:
+        """Return the network of plain activations with the same function; see :meth:`insert`."""
+        return self
+
     @property
     def n_parameters(self) -> int:
         """Number of parameters, biases included."""

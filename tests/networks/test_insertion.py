@@ -7,7 +7,7 @@ from skgrow.networks import (
     MLP,
     Activation,
     ConvNet,
-    IdentityLayer,
+    IdentityLike,
     ResNet,
     from_standardized,
     map_gradient,
@@ -83,18 +83,35 @@ def test_inserted_layers_leave_the_function(kind, activation):
         change = (deeper(X) - before).abs().max()
         assert change <= (1e-13 if exact else 2e-2)
         assert deeper.n_parameters > network.n_parameters
-        # old parameters stand where they are said to stand; sigmoids have other weights and a bias behind them
-        same = deeper.theta[kept] == network.theta
-        assert same.all() if exact and activation != "leaky_relu" else same.sum() >= len(same) // 4
+        assert (deeper.theta[kept] == network.theta).all()
 
 
-@pytest.mark.parametrize("name", ["tanh", "logistic"])
-def test_identity_layer_is_as_near_as_documented(name):
+@pytest.mark.parametrize("name", ["tanh", "logistic", "leaky_relu", "relu"])
+def test_inserted_activations_are_as_near_to_the_identity_as_documented(name):
     activation = Activation(name)
-    x = torch.linspace(-1 if name == "tanh" else 0, 1, 201, dtype=torch.float64)[:, None]
-    layer = IdentityLayer.of(activation, x)
-    y = layer.gain * (activation.value(layer.scale * x + layer.bias) - layer.offset)
-    assert (y - x).abs().max() < (0.0034 if name == "tanh" else 0.0002)
+    x = torch.linspace(-1 if name in ("tanh", "leaky_relu") else 0, 1, 201, dtype=torch.float64)[:, None]
+    layer = IdentityLike.of(activation, x)
+    error = (layer.value(activation, x) - x).abs()
+    if name == "tanh":
+        assert (error <= 0.2**2 * x.abs() ** 3 / 3 + 1e-15).all()
+    elif name == "logistic":
+        assert (error <= 0.8**2 * (x - 0.5).abs() ** 3 / 12 + 1e-15).all()
+    else:
+        assert error.max() < 1e-15
+    t = 1e-6
+    slope = (layer.value(activation, x + t) - layer.value(activation, x - t)) / (2 * t)
+    torch.testing.assert_close(slope[1:-1], layer.derivative(activation, x)[1:-1], rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(("kind", "activation"), NETWORKS)
+def test_folded_networks_are_plain_and_equal(kind, activation):
+    network, X = random_network(kind, activation)
+    deeper = network.insert(1, X)[0].insert(0, X)[0]
+    moved = deeper.with_theta(deeper.theta + 0.1 * torch.sin(torch.arange(deeper.n_parameters)))
+    folded = moved.folded()
+    torch.testing.assert_close(folded(X), moved(X), rtol=1e-11, atol=1e-11)
+    torch.testing.assert_close(to_torch(moved)(X), moved(X), rtol=1e-11, atol=1e-11)
+    assert not any(getattr(folded, "inserted", ()))
 
 
 @pytest.mark.parametrize(("kind", "activation"), NETWORKS)
@@ -107,19 +124,18 @@ def test_insertion_pairs_give_the_gradient_of_the_extended_network(kind, activat
     exact = kind.startswith("resnet") or activation not in ("tanh", "logistic")
     for point, pair in enumerate(pairs):
         deeper, kept = network.insert(point, X)
-        module = to_torch(deeper)
-        (module(X) * target).sum().backward()
+        F = deeper.forward_pass(X)
+        gradient = deeper.gradient(F, target)
         new = set(range(deeper.n_parameters)) - set(kept.tolist())
         maps = [i for i, (w, _) in enumerate(deeper.slices) if w.start in new]
-        gradients = [p.grad for p in module.parameters() if p.ndim > 1]
-        expected = gradients[maps[-1]]  # of a block the second map, the first has no gradient
-        found = map_gradient(*pair)
+        expected = gradient[deeper.slices[maps[-1]][0]]  # of a block the second map, the first has no gradient
+        found = map_gradient(*pair).reshape(-1)
         if exact:
             torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-12)
         else:  # derivatives above were taken at the network as it is, the function has changed by O(h^2)
-            assert (found - expected).norm() < 0.02 * expected.norm()
+            assert (found - expected).norm() < 0.1 * expected.norm()
         if kind.startswith("resnet"):
-            assert gradients[maps[0]].abs().max() == 0
+            assert gradient[deeper.slices[maps[0]][0]].abs().max() == 0
 
 
 def test_parameter_counts_of_the_thesis():
