@@ -96,6 +96,8 @@ class InsertionRun(Run):
                 row.update({key: value for key, value in ended.items() if key not in row})
                 if "merits" not in row:
                     policy.measure(best.network, row)
+        for row in history:
+            row["activation"] = network.activation.name
         self.loss_curve = monitor.loss_curve
         self._store_common(best, problem, list(history))
         last = history[best.row]

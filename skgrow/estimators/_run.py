@@ -175,11 +175,7 @@ class Run:
         adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
         state = adam.start(self._fitted(), problem)
         moments = getattr(estimator, "_moments", None) or {}
-        for key, value in moments.items():
-            kind = self.dtype if value.ndim else torch.float32
-            state.optimizer.state[state.theta][key] = torch.as_tensor(value.copy(), dtype=kind)
-            if value.ndim:
-                state.optimizer.state[state.theta][key] = state.optimizer.state[state.theta][key].to(self.device)
+        state.restore({key: torch.as_tensor(value.copy()) for key, value in moments.items()})
         value = state.step()
         if not math.isfinite(value):
             raise ValueError("The loss on this batch is not finite; the estimator is unchanged.")
@@ -189,7 +185,8 @@ class Run:
         if schedule.due(losses, estimator.n_iter_ + 1):
             network, kept = self._grown_on(network, problem, adam, generator)
             losses = [value]
-        estimator._moments = _moved_moments(state, network, kept)
+        found = state.moments(network.n_parameters, kept)
+        estimator._moments = {key: value.to("cpu").numpy() for key, value in found.items()}
         estimator._batch_losses = losses
         estimator.loss_curve_ = [*estimator.loss_curve_, value]
         estimator.n_iter_ += 1
@@ -270,15 +267,3 @@ class StageMonitor(training.Monitor):
             run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
         )
         self.stopped = self.stopped or stop
-
-
-def _moved_moments(state: Any, network: Network, kept: Tensor | None) -> dict[str, np.ndarray]:
-    """Return Adam's moments as arrays, at the places ``kept`` of a network that has grown."""
-    found = {}
-    for key, value in state.optimizer.state[state.theta].items():
-        moved = value
-        if kept is not None and value.ndim:
-            moved = value.new_zeros(network.n_parameters)
-            moved[kept] = value
-        found[key] = moved.to("cpu").numpy()
-    return found

@@ -48,10 +48,10 @@ _RETURNED: dict[str, Any] = {
 
 
 class GrowthCurveDisplay:
-    """Growth curve of a fitted growing estimator.
+    """Growth curve of a fitted estimator, in width or depth.
 
-    One line per activation leads through the growths that were accepted; markers show exchanges, growths that were
-    undone, and the stage whose network was returned. An axis is logarithmic where all its values are positive and span
+    One line per activation leads through the growths (insertions) that were accepted; markers show exchanges, growths
+    that were undone, and the stage whose network was returned. An axis is logarithmic where all its values are positive and span
     a decade.
 
     It is best made by :meth:`from_estimator`.
@@ -59,7 +59,7 @@ class GrowthCurveDisplay:
     Parameters
     ----------
     history : list of dict
-        Rows as in ``GrowingRegressor.history_``.
+        Rows as in ``history_`` of the estimators.
 
     returned : int or None, default=None
         Number of the row whose network was returned; None: unknown.
@@ -124,7 +124,7 @@ class GrowthCurveDisplay:
 
         Parameters
         ----------
-        estimator : GrowingRegressor
+        estimator : GrowingRegressor, GrowingClassifier, SensLIRegressor or SensLIClassifier
             Fitted.
         ax : matplotlib Axes, optional
             Axes to draw on; default: those of a new figure.

@@ -349,3 +349,57 @@ def test_a_proposal_that_must_gain_is_undone_without_gain():
     )
     assert history.column("train_loss")[1] <= history.column("train_loss")[0]
     assert history.column("accepted") == [True, False]
+
+
+def test_parameters_that_come_later_take_adams_first_steps_as_if_they_were_first():
+    network, problem = random_case()
+    adam = make("adam")
+    state = run(network, problem, adam, max_iter=50)
+    zeros = torch.zeros(2, 2, dtype=torch.float64)
+    wider, kept = widen(state.network, 0, torch.ones(2, 3, dtype=torch.float64), zeros[0], zeros)
+    new = torch.ones(wider.n_parameters, dtype=torch.bool)
+    new[kept] = False
+    full = type(adam)(learning_rate=adam.learning_rate, batch_size=problem.n_samples, generator=adam.generator)
+    late, fresh = full.start(wider, problem, state, kept), full.start(wider, problem)
+    for _ in range(3):
+        before = late.theta.clone()
+        late.step()
+        step = (late.theta - before)[new].abs()
+        assert step.max() <= 1.01 * adam.learning_rate  # without the correction up to seven times
+    before = fresh.theta.clone()
+    fresh.step()
+    once = full.start(wider, problem, state, kept)
+    once.step()
+    torch.testing.assert_close(once.theta[new], fresh.theta[new], rtol=1e-4, atol=1e-12)  # Adam's epsilon
+    # what a later run needs comes back
+    moments = late.moments(wider.n_parameters, None)
+    again = full.start(late.network, problem)
+    again.restore(moments)
+    assert torch.equal(again.born, late.born)
+    late.step()
+    again.step()
+    torch.testing.assert_close(again.theta, late.theta, rtol=1e-12, atol=1e-14)
+
+
+def test_rates_of_new_parameters_and_constant_rates():
+    network, problem = random_case()
+    adam = make("adam")
+    state = run(network, problem, adam, max_iter=3)
+    zeros = torch.zeros(2, 2, dtype=torch.float64)
+    wider, kept = widen(state.network, 0, torch.ones(2, 3, dtype=torch.float64), zeros[0], zeros)
+    settings = {"learning_rate": adam.learning_rate, "batch_size": 1000, "generator": adam.generator}
+    usual, slow = (
+        type(adam)(**settings, new_factor=factor).start(wider, problem, state, kept) for factor in (1.0, 0.25)
+    )
+    usual.step()
+    slow.step()
+    new = torch.ones(wider.n_parameters, dtype=torch.bool)
+    new[kept] = False
+    torch.testing.assert_close(slow.theta[kept], usual.theta[kept])
+    change = usual.theta - wider.theta
+    torch.testing.assert_close((slow.theta - wider.theta)[new], 0.25 * change[new])
+    constant = type(make("sgd"))(learning_rate=5.0, batch_size=None, generator=adam.generator, patience=None)
+    run_on = constant.start(network, problem)
+    for _ in range(30):
+        run_on.step()
+    assert run_on.optimizer.param_groups[0]["lr"] == 5.0
