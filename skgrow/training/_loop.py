@@ -255,7 +255,9 @@ def fit(
                 break
             base = proposal.base
             trained = train(proposal.network, base, proposal.kept)
-            for share in (1.0,) if proposal.must_gain else _PENALTY_SHARES:
+            # exchanges do not widen, and where descent is dear smaller penalties are tried in the end
+            once = proposal.must_gain or problem.curvature_kind == "kronecker"
+            for share in _PENALTY_SHARES[:1] if once else _PENALTY_SHARES:
                 if not (trained.loss > base.loss and problem.auto_alpha) or monitor.stopped:
                     break
                 # a larger penalty may raise the loss; with the one of before a wider network may still exchange loss
