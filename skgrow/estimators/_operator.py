@@ -38,7 +38,7 @@ def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> training
         raise ValueError(f"operator must be {_ALLOWED}; got {operator!r}.")
     if components == 1 and n_columns != 1:
         raise ValueError(f"operator={operator!r} needs y of shape (n_samples,); got {n_columns} columns.")
-    built = training.Operator(rule, components, scaling.x_mean, scaling.x_scale)
+    built = training.Operator(rule, components, scaling.x_mean, scaling.x_scale, given=X)
     if callable(operator) and not training.is_linear(rule, X):
         raise ValueError(
             "operator must be linear in f, column by column; the callable given is not (on random functions)."

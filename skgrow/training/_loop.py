@@ -25,6 +25,9 @@ _LEAST_GAIN = 1e-3
 #: A solver that does not set the penalty itself descends again while the evidence moves it by more than this, in logs.
 _PENALTY_ROUNDS, _PENALTY_MOVED = 4, 0.3
 
+#: A growth that would raise the loss is tried again with these shares of the penalty of before.
+_PENALTY_SHARES = (1.0, 0.5, 0.25)
+
 
 class Schedule(Protocol):
     """Says when descent is too slow to go on."""
@@ -252,9 +255,14 @@ def fit(
                 break
             base = proposal.base
             trained = train(proposal.network, base, proposal.kept)
-            if trained.loss > base.loss and problem.auto_alpha and not monitor.stopped:
-                # a larger penalty may raise the loss, the penalty of before can not
-                problem.alpha, problem.auto_alpha = base.alpha, False
+            # exchanges do not widen, and where descent is dear smaller penalties are tried in the end
+            once = proposal.must_gain or problem.curvature_kind == "kronecker"
+            for share in _PENALTY_SHARES[:1] if once else _PENALTY_SHARES:
+                if not (trained.loss > base.loss and problem.auto_alpha) or monitor.stopped:
+                    break
+                # a larger penalty may raise the loss; with the one of before a wider network may still exchange loss
+                # for smaller weights, with less it does not
+                problem.alpha, problem.auto_alpha = share * base.alpha, False
                 trained = train(proposal.network, base, proposal.kept)
                 problem.auto_alpha = True
             if criterion == "objective":  # the data loss may rise where the penalty falls by more

@@ -29,7 +29,8 @@ class Loss:
     #: How many times the evidence's penalty training uses. The evidence's hyperparameters are meant for predictions
     #: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode
     #: needs a larger penalty to predict as well. For the squared error twice was found better than once on four data
-    #: sets of five. Where the noise is known, as in classification, the evidence's own penalty is not too small.
+    #: sets of five, for two classes on eight of thirteen (and worse on two). For more classes once was better on seven
+    #: of eleven.
     plug_in_factor: ClassVar[float] = 2.0
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
@@ -204,7 +205,6 @@ class Logistic(Loss):
     r"""Cross-entropy of independent labels, :math:`\ell = \log(1 + e^f) - y f`; the curvature is :math:`p(1 - p)`."""
 
     known_dispersion = True
-    plug_in_factor = 1.0
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the cross-entropy of every sample, in nats."""

@@ -30,6 +30,9 @@ class Operator:
         The network's inputs are ``(x - shift) / scale``; the rule sees functions of x.
     unit : float, default=1.0
         Images are divided by it.
+    given : Tensor of shape (n, d), optional
+        Training points as they were given. The rule sees these, to the last bit, and not what is left of them after a
+        change of units and back, so that it can tell boundary points by comparison.
     """
 
     def __init__(
@@ -39,13 +42,23 @@ class Operator:
         shift: Tensor,
         scale: Tensor,
         unit: float = 1.0,
+        given: Tensor | None = None,
     ) -> None:
         self.rule, self.n_components, self.shift, self.scale, self.unit = rule, n_components, shift, scale, unit
+        self.given = given
 
     def __call__(self, function: Function, X: Tensor) -> Tensor:
         """Return the images of the columns of ``function`` at the points X, shape (n * n_components, k)."""
         shift, scale = self.shift.to(X), self.scale.to(X)
-        return self.rule(lambda x: function((x - shift) / scale), X * scale + shift) / self.unit
+        return self.rule(lambda x: function((x - shift) / scale), self._as_given(X, X * scale + shift)) / self.unit
+
+    def _as_given(self, X: Tensor, back: Tensor) -> Tensor:
+        """Return the training points as given where ``X`` are these, otherwise ``back``."""
+        if self.given is None or self.given.shape != X.shape:
+            return back
+        given = self.given.to(X)
+        same = torch.equal((given - self.shift.to(X)) / self.scale.to(X), X)
+        return given if same else back
 
     def typical_size(self, X: Tensor) -> float:
         """Return the root mean square of the images of random functions of the network's inputs, of size one."""

@@ -293,6 +293,16 @@ def test_a_linear_differential_equation(activation, tolerance):
     assert errors[1] < errors[0]
 
 
+def test_a_boundary_point_is_told_by_comparison_on_any_grid():
+    """On 401 points zero is not zero any more after a change of units and back."""
+    x = np.linspace(0, 2, 401)
+    est = GrowingRegressor(
+        operator=with_value_at_zero(lambda f, X: derivative(f, X) + f(X)),
+        **PLAIN | {"activation": "relu", "max_neurons": 3, "block_size": 3},
+    ).fit(x[:, None], (x == 0).astype(float), sample_weight=np.where(x == 0, 200.0, 1.0))
+    assert np.abs(est.predict(x[:, None]) - np.exp(-x)).max() < 0.03
+
+
 def test_gradients_give_a_function_up_to_a_constant():
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(80, 2)) * [1.0, 5.0] + [0.0, 3.0]

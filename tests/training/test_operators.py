@@ -247,3 +247,21 @@ def test_the_head_of_a_deep_network_keeps_the_operator(kind):
     head, of_head = head_of(network, problem)
     torch.testing.assert_close(of_head.outputs(head), problem.outputs(network))
     torch.testing.assert_close(of_head.basis(head), problem.basis(network))
+
+
+def test_the_rule_sees_training_points_to_the_last_bit():
+    given_points = torch.linspace(0, 2, 401, dtype=torch.float64)[:, None]
+    shift, scale = given_points.mean(0), given_points.std(0)
+    seen = []
+
+    def rule(f, X):
+        seen.append(X)
+        return f(X)
+
+    operator = Operator(rule, 1, shift, scale, given=given_points)
+    X = (given_points - shift) / scale
+    values = operator(lambda x: x**2, X)
+    assert torch.equal(seen[0], given_points)
+    torch.testing.assert_close(values, X**2)
+    operator(lambda x: x**2, X[1:])  # other points are changed back
+    torch.testing.assert_close(seen[1], given_points[1:])
