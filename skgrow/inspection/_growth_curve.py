@@ -51,8 +51,8 @@ class GrowthCurveDisplay:
     """Growth curve of a fitted estimator, in width or depth.
 
     One line per activation leads through the growths (insertions) that were accepted; markers show exchanges, growths
-    that were undone, and the stage whose network was returned. An axis is logarithmic where all its values are positive and span
-    a decade.
+    that were undone, and the stage whose network was returned. An axis is logarithmic where all its values are positive
+    and span a decade.
 
     It is best made by :meth:`from_estimator`.
 

@@ -111,8 +111,7 @@ class MiniBatchState:
         born = found.pop("born", None)
         self.born = None if born is None else born.to(self.theta)
         for key, value in found.items():
-            kept = value.to(self.theta) if value.ndim else value
-            self.optimizer.state[self.theta][key] = kept
+            self.optimizer.state[self.theta][key] = value.to(self.theta, copy=True) if value.ndim else value.clone()
 
     def born_by(self, n_parameters: int, kept: Tensor) -> Tensor:
         """Return for the parameters of a network that goes on from this one how many steps came before them."""
