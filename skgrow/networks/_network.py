@@ -173,8 +173,11 @@ class Network(ABC):
         output_delta : Tensor of shape (n, c)
             Derivative of the objective with respect to the output, sample weights included.
         """
+        return self.gradient_of(self.backward_pass(state, output_delta), state)
+
+    def gradient_of(self, deltas: list[Tensor], state: LayerPass) -> Tensor:
+        """Return the gradient, one flat vector, from the derivatives at the outputs of all maps."""
         grad = torch.empty_like(self.theta)
-        deltas = self.backward_pass(state, output_delta)
         for (w, b), shape, d, x in zip(self.slices, self.shapes, deltas, state.inputs, strict=True):
             if len(shape) > 2:
                 grad[w] = map_gradient(d, x).view(-1)

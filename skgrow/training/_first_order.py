@@ -23,12 +23,14 @@ class _MiniBatch:
         generator: torch.Generator,
         patience: int | None = 3,
         new_factor: float = 1.0,
+        preconditioner: Any = None,
     ) -> None:
         self.learning_rate = learning_rate
         self.batch_size = batch_size
         self.generator = generator
         self.patience = patience
         self.new_factor = new_factor
+        self.preconditioner = preconditioner
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
         """Return PyTorch's optimizer of ``theta``."""
@@ -67,6 +69,8 @@ class MiniBatchState:
         self.optimizer = make_optimizer(self.theta)
         self.best = float("inf")
         self.stale = 0
+        start = None if solver.preconditioner is None else solver.preconditioner.start
+        self.preconditioner = None if start is None else start(network, solver.generator)
         self.factors: Tensor | None = None  # of the learning rate, parameter by parameter
         self.born: Tensor | None = None  # optimizer steps before each parameter came, where not zero for all
         size = solver.batch_size if solver.batch_size is not None else min(200, problem.n_samples)
@@ -78,6 +82,8 @@ class MiniBatchState:
             for mine, before in zip(self.optimizer.param_groups, previous.optimizer.param_groups, strict=True):
                 mine["lr"] = before["lr"]
             self.best, self.stale = previous.best, previous.stale
+        if self.preconditioner is not None and previous.preconditioner is not None:
+            self.preconditioner.inherit(previous.preconditioner, self.network, kept)
         born = previous.born_by(len(self.theta), kept)
         self.born = born if bool(born.any()) else None
         if self.solver.new_factor != 1 or previous.factors is not None:
@@ -126,9 +132,15 @@ class MiniBatchState:
         network = self.network.with_theta(self.theta)
         count = 0
         for batch in self.problem.batches(self.batch_size, self.solver.generator):
-            value, self.theta.grad = batch.value_and_gradient(network)
             before = None if self.factors is None and self.born is None else self.theta.clone()
-            self.optimizer.step()
+            if self.preconditioner is None:
+                value, self.theta.grad = batch.value_and_gradient(network)
+            else:
+                value, self.theta.grad = self.preconditioner.step(network, batch)
+            if self.preconditioner is not None and self.preconditioner.direct:
+                self.theta.sub_(self.theta.grad)
+            else:
+                self.optimizer.step()
             if before is not None:
                 torch.addcmul(before, self._scale(), self.theta - before, out=self.theta)
             total += value
@@ -187,6 +199,8 @@ class Adam(_MiniBatch):
         Epochs without progress after which the learning rate is halved; None keeps it.
     new_factor : float, default=1
         Factor of the learning rate of parameters that are new in a run that goes on from another.
+    preconditioner : FrobeniusPreconditioner, optional
+        Gradients pass through it on their way to PyTorch's optimizer.
     """
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:

@@ -1,0 +1,506 @@
+r"""Inner products on layer spaces: the parts a preconditioner is made of (Kreis, sections 2.5 and 5.3).
+
+Every class is a component: its parameters are hyperparameters, and a clone of it is bound to one side of one layer,
+where it keeps what it learns from samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from torch import Tensor
+
+
+class InnerProduct(BaseEstimator, ABC):
+    r"""An inner product :math:`(u, v) = u^T R v` on a layer space.
+
+    A clone is bound by :meth:`bind`; then :meth:`update` learns from samples, and :meth:`apply` and :meth:`solve`
+    multiply rows by R and its inverse.
+    """
+
+    #: Whether the inner product has a meaning on inputs of the first and outputs of the last layer only.
+    only_ends = False
+
+    #: Whether it changes with the samples.
+    learns = False
+
+    def bind(self, size: int, like: Tensor, side: str = "input", layer: str = "layer") -> Self:
+        """Prepare for a space of ``size`` dimensions.
+
+        Parameters
+        ----------
+        size : int
+            Number of dimensions.
+        like : Tensor
+            Gives type and device.
+        side : {"input", "output"}, default="input"
+            Of the layer: its inputs x, or its pre-activations y.
+        layer : str, default="layer"
+            Its name, for messages.
+
+        Returns
+        -------
+        self
+            Bound.
+
+        Raises
+        ------
+        ValueError
+            If the parameters do not fit the space; the message names the layer.
+        """
+        self.size_, self.side_, self.layer_ = size, side, layer
+        self._zero = like.new_zeros(())
+        return self
+
+    def update(self, samples: Tensor, weight: Tensor | None = None) -> None:
+        """Learn from rows of samples, of weights of sum 1: inputs x, or derivatives dL/dy of single losses."""
+
+    @abstractmethod
+    def apply(self, v: Tensor) -> Tensor:
+        """Return ``v @ R``, shape (..., size)."""
+
+    @abstractmethod
+    def solve(self, v: Tensor) -> Tensor:
+        """Return ``v @ inverse(R)``, shape (..., size)."""
+
+    def damp(self, damping: float) -> None:
+        """Set what is added to the moments of samples; predefined inner products need none."""
+
+    def widen(self, size: int) -> None:
+        """Go on with a space that has gained dimensions at its end."""
+        raise ValueError(f"{self!r} is made for {self.size_} dimensions of {self.layer_}, which has grown to {size}.")
+
+    def spectrum(self) -> Tensor:
+        """Return the eigenvalues of R, ascending."""
+        eye = torch.eye(self.size_, dtype=self._zero.dtype, device=self._zero.device)
+        matrix = self.apply(eye)
+        return torch.linalg.eigvalsh((matrix + matrix.T) / 2)
+
+
+class Euclidean(InnerProduct):
+    """The usual inner product: gradients stay as they are.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.preconditioning import Euclidean
+    >>> Euclidean().bind(2, torch.zeros(1)).apply(torch.tensor([[1.0, 2.0]]))
+    tensor([[1., 2.]])
+    """
+
+    def apply(self, v: Tensor) -> Tensor:
+        """Return ``v``."""
+        return v
+
+    def solve(self, v: Tensor) -> Tensor:
+        """Return ``v``."""
+        return v
+
+    def widen(self, size: int) -> None:
+        """Go on with more dimensions."""
+        self.size_ = size
+
+
+class _Spectral(InnerProduct):
+    """A matrix that is known beforehand, as its eigenvectors and eigenvalues."""
+
+    def _matrix(self, size: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _power(self) -> float:
+        return 1.0
+
+    def bind(self, size: int, like: Tensor, side: str = "input", layer: str = "layer") -> Self:
+        """Prepare for a space; see :class:`InnerProduct`."""
+        super().bind(size, like, side, layer)
+        matrix = np.asarray(self._matrix(size), dtype=float)
+        if matrix.shape != (size, size):
+            raise ValueError(
+                f"{type(self).__name__} must be {size} x {size} for the {side} of {layer}; got shape {matrix.shape}."
+            )
+        if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12 * np.abs(matrix).max(initial=0)):
+            raise ValueError(f"{type(self).__name__} for the {side} of {layer} must be symmetric.")
+        values, vectors = np.linalg.eigh(matrix)
+        if size and not values[0] > 0:
+            raise ValueError(
+                f"{type(self).__name__} for the {side} of {layer} must be positive definite; its smallest eigenvalue "
+                f"is {values[0]:.3g}."
+            )
+        self.values_ = torch.as_tensor(values ** self._power()).to(like)
+        self.vectors_ = torch.as_tensor(vectors).to(like)
+        return self
+
+    def apply(self, v: Tensor) -> Tensor:
+        """Return ``v @ R``."""
+        return ((v @ self.vectors_) * self.values_) @ self.vectors_.T
+
+    def solve(self, v: Tensor) -> Tensor:
+        """Return ``v @ inverse(R)``."""
+        return ((v @ self.vectors_) / self.values_) @ self.vectors_.T
+
+
+class Fixed(_Spectral):
+    """A symmetric positive definite matrix of your own.
+
+    Parameters
+    ----------
+    matrix : array-like, tensor or scipy.sparse.linalg.LinearOperator of shape (size, size)
+        R itself, for layers of that size. Used on all of a network's layers they must be of one size.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.preconditioning import Fixed
+    >>> Fixed([[2.0, 0.0], [0.0, 4.0]]).bind(2, torch.zeros(1)).solve(torch.tensor([[1.0, 2.0]]))
+    tensor([[0.5000, 0.5000]])
+    """
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix
+
+    def _matrix(self, size: int) -> np.ndarray:  # noqa: ARG002
+        if hasattr(self.matrix, "matmat"):  # a linear operator
+            return self.matrix @ np.eye(self.matrix.shape[1])
+        if isinstance(self.matrix, Tensor):
+            return self.matrix.detach().to("cpu").numpy()
+        return np.asarray(self.matrix.toarray() if hasattr(self.matrix, "toarray") else self.matrix, dtype=float)
+
+
+class Sobolev(_Spectral):
+    r"""The Sobolev inner product :math:`R = (I + L)^s` of functions on a grid or a graph with Laplacian L.
+
+    It is for layers whose coordinates are places: inputs of the first layer or outputs of the last one (pixels, times).
+    Elsewhere the Euclidean inner product takes its place.
+
+    Parameters
+    ----------
+    order : float, default=1.0
+        s; negative orders smooth.
+    grid : int or tuple of int, optional
+        Shape of the grid, neighbours of distance 1 joined; default: a line.
+    graph : array-like or sparse matrix of shape (size, size), optional
+        Symmetric weights of edges, in place of a grid.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.preconditioning import Sobolev
+    >>> Sobolev().bind(3, torch.zeros(1)).apply(torch.eye(3)).round(decimals=4) + 0.0
+    tensor([[ 2., -1.,  0.],
+            [-1.,  3., -1.],
+            [ 0., -1.,  2.]])
+    """
+
+    only_ends = True
+
+    def __init__(self, order: float = 1.0, grid: Any = None, graph: Any = None) -> None:
+        self.order = order
+        self.grid = grid
+        self.graph = graph
+
+    def _power(self) -> float:
+        return self.order
+
+    def _matrix(self, size: int) -> np.ndarray:
+        if self.graph is not None:
+            weights = self.graph.toarray() if hasattr(self.graph, "toarray") else np.asarray(self.graph, dtype=float)
+            if (weights < 0).any():
+                raise ValueError(f"graph must have weights >= 0; the smallest is {weights.min()}.")
+            return np.eye(len(weights)) + np.diag(weights.sum(1)) - weights
+        shape: Sequence[int] = (size,) if self.grid is None else tuple(np.atleast_1d(self.grid))
+        laplacian = np.zeros((1, 1))
+        for n in shape:
+            ends = np.ones(n) * 2
+            ends[[0, -1]] -= 1
+            line = np.diag(ends) - np.eye(n, k=1) - np.eye(n, k=-1)
+            laplacian = np.kron(laplacian, np.eye(n)) + np.kron(np.eye(len(laplacian)), line)
+        return np.eye(len(laplacian)) + laplacian
+
+
+class Covariance(InnerProduct):
+    r"""The Mahalanobis inner product of the samples, by their covariance C.
+
+    On inputs :math:`R = (C + \gamma I)^{-1}` with the covariance of x; on outputs :math:`R = C + \gamma I` with that of
+    the derivatives dL/dy, which live in the dual space. Either way gradients are multiplied by
+    :math:`(C + \gamma I)^{-1}`.
+
+    Parameters
+    ----------
+    centered : bool, default=True
+        Covariance, or second moment about zero.
+    structure : {"dense", "diagonal", "lowrank"}, default="dense"
+        Of C: all of it; its diagonal; or the largest eigenvectors and, for the rest, the diagonal, whose cost is linear
+        in the size.
+    window : {"ema", "batch", "all", "ema_inverse"}, default="ema"
+        Moments averaged exponentially; of the last batch alone; of all so far; or exponential averages of the inverses
+        of the batches' (dense only).
+    decay : float, default=0.95
+        Of the exponential averages; the k-th update has the weight ``1 / k`` until that is ``1 - decay``.
+    rank : int, default=20
+        Eigenvectors of ``"lowrank"``.
+    update_every : int, default=1
+        Updates of which only one is used.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.preconditioning import Covariance
+    >>> inner = Covariance(window="batch").bind(2, torch.zeros(1), side="output")
+    >>> inner.update(torch.tensor([[1.0, 0.0], [-1.0, 0.0]]))
+    >>> inner.damp(0.5)
+    >>> inner.apply(torch.eye(2))
+    tensor([[1.5000, 0.0000],
+            [0.0000, 0.5000]])
+    """
+
+    learns = True
+
+    def __init__(
+        self,
+        centered: bool = True,
+        structure: str = "dense",
+        window: str = "ema",
+        decay: float = 0.95,
+        rank: int = 20,
+        update_every: int = 1,
+    ) -> None:
+        self.centered = centered
+        self.structure = structure
+        self.window = window
+        self.decay = decay
+        self.rank = rank
+        self.update_every = update_every
+
+    def bind(self, size: int, like: Tensor, side: str = "input", layer: str = "layer") -> Self:
+        """Prepare for a space; see :class:`InnerProduct`."""
+        for name, allowed in (
+            ("structure", ("dense", "diagonal", "lowrank")),
+            ("window", ("ema", "batch", "all", "ema_inverse")),
+        ):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name} must be one of {list(allowed)}; got {getattr(self, name)!r}.")
+        if self.window == "ema_inverse" and self.structure != "dense":
+            raise ValueError(f"window='ema_inverse' needs structure='dense'; got {self.structure!r}.")
+        if not 0 <= self.decay < 1:
+            raise ValueError(f"decay must lie in [0, 1); got {self.decay!r}.")
+        for name in ("rank", "update_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}.")
+        super().bind(size, like, side, layer)
+        self.calls_ = self.updates_ = 0
+        self.damping_ = 0.0
+        self.mean_ = like.new_zeros(size)
+        self.diagonal_ = like.new_zeros(size)  # of the second moment
+        self.moment_ = like.new_zeros(size, size) if self.structure == "dense" else None
+        self.rows_ = like.new_zeros(0, size)  # with rows_.T @ rows_ the moment, or its largest part
+        self.inverse_: Tensor | None = None  # average of inverses
+        self._stale, self._held = True, False
+        return self
+
+    # learning ----------------------------------------------------------------------------------------------
+
+    def due(self) -> bool:
+        """Whether the next update will be used."""
+        return self.calls_ % self.update_every == 0
+
+    def skip(self) -> None:
+        """Take note of samples that are not looked at."""
+        self.calls_ += 1
+
+    def update(self, samples: Tensor, weight: Tensor | None = None) -> None:
+        """Learn from samples; see :class:`InnerProduct`."""
+        used = self.due()
+        self.calls_ += 1
+        if not used:
+            return
+        self.updates_ += 1
+        longest = {"batch": 0.0, "all": 1.0}.get(self.window, self.decay)
+        keep = min(longest, 1 - 1 / self.updates_)
+        if weight is None:
+            weight = samples.new_full((len(samples),), 1 / len(samples))
+        mean = weight @ samples
+        scaled = samples * weight.sqrt()[:, None]
+        self._stale = True
+        if self.window == "ema_inverse":
+            batch = scaled.T @ scaled - (torch.outer(mean, mean) if self.centered else 0)
+            inverse = _inverse(batch, self.damping_ if self.damping_ > 0 else _TINY)
+            self.inverse_ = inverse if self.inverse_ is None else keep * self.inverse_ + (1 - keep) * inverse
+            return
+        self.mean_ = keep * self.mean_ + (1 - keep) * mean
+        self.diagonal_ = keep * self.diagonal_ + (1 - keep) * scaled.square().sum(0)
+        if self.structure == "dense":
+            if self.window == "batch" and len(samples) < self.size_:
+                self.rows_, self.moment_ = scaled, None
+                return
+            moment = scaled.T @ scaled
+            self.rows_ = scaled[:0]
+            before = self.moment_
+            self.moment_ = moment if keep == 0 or before is None else keep * before + (1 - keep) * moment
+        elif self.structure == "lowrank":
+            self.rows_ = _leading(torch.cat([keep**0.5 * self.rows_, (1 - keep) ** 0.5 * scaled]), self.rank)
+
+    def damp(self, damping: float) -> None:
+        r"""Set :math:`\gamma`."""
+        if damping != self.damping_:
+            self.damping_, self._stale = damping, True
+
+    def widen(self, size: int) -> None:
+        """Go on with more dimensions, whose moments are zero so far."""
+        more = size - self.size_
+        self.size_, self._stale, self._held = size, True, False
+        self.mean_ = torch.nn.functional.pad(self.mean_, (0, more))
+        self.diagonal_ = torch.nn.functional.pad(self.diagonal_, (0, more))
+        self.rows_ = torch.nn.functional.pad(self.rows_, (0, more))
+        if self.moment_ is not None:
+            self.moment_ = torch.nn.functional.pad(self.moment_, (0, more, 0, more))
+        if self.inverse_ is not None:
+            old = self.inverse_
+            self.inverse_ = torch.block_diag(old, torch.eye(more).to(old) / max(self.damping_, _TINY))
+
+    # multiplying -------------------------------------------------------------------------------------------
+
+    def mean_variance(self) -> float:
+        """Return the trace of C over the size."""
+        trace = self.diagonal_.sum() - (self.mean_.square().sum() if self.centered else 0)
+        return float(trace) / max(1, self.size_)
+
+    def covariance(self) -> Tensor:
+        """Return C as a matrix, in the structure chosen and without damping."""
+        eye = torch.eye(self.size_, dtype=self._zero.dtype, device=self._zero.device)
+        return self._times(eye) - self.damping_ * eye
+
+    def apply(self, v: Tensor) -> Tensor:
+        """Return ``v @ R``."""
+        return self._divided(v) if self.side_ == "input" else self._times(v)
+
+    def solve(self, v: Tensor) -> Tensor:
+        """Return ``v @ inverse(R)``."""
+        return self._times(v) if self.side_ == "input" else self._divided(v)
+
+    def _parts(self) -> tuple[Tensor, Tensor]:
+        """Return a diagonal D and rows U with C + damping = D + U^T U (less the mean's part)."""
+        rows = self.rows_
+        if self.structure == "dense":
+            diagonal = torch.full_like(self.diagonal_, self.damping_)
+        else:
+            diagonal = (self.diagonal_ - rows.square().sum(0)).clamp_min(0) + self.damping_
+        if self.structure == "diagonal" and self.centered:
+            diagonal = (diagonal - self.mean_.square()).clamp_min(self.damping_)
+        return diagonal, rows
+
+    def _times(self, v: Tensor) -> Tensor:
+        """Return ``v @ (C + damping)``."""
+        if self.inverse_ is not None:
+            return torch.linalg.solve(self.inverse_, v.reshape(-1, self.size_).T).T.reshape(v.shape)
+        if self.moment_ is not None:
+            product = v @ self.moment_ + self.damping_ * v
+        else:
+            diagonal, rows = self._parts()
+            product = v * diagonal + (v @ rows.T) @ rows
+        if self.centered and self.structure != "diagonal":
+            product = product - (v @ self.mean_)[..., None] * self.mean_
+        return product
+
+    def _divided(self, v: Tensor) -> Tensor:
+        """Return ``v @ inverse(C + damping)``."""
+        if self.inverse_ is not None:
+            return v @ self.inverse_
+        if self._stale and not self._held:
+            self._factorise()
+        if self._dense is not None:
+            return v @ self._dense
+        # Woodbury: (D + U^T S U)^-1 = D^-1 - D^-1 U^T (S^-1 + U D^-1 U^T)^-1 U D^-1, S = +1 and -1 for the mean
+        w = v / self._diagonal
+        if not len(self._wood):
+            return w
+        return w - (w @ self._rows.T) @ self._wood
+
+    def refresh(self) -> None:
+        """Factorise now, and from now on only when told to: inverses then lag behind the moments."""
+        if self.inverse_ is None and self._stale:
+            self._factorise()
+        self._held = True
+
+    def _factorise(self) -> None:
+        self._stale, self._dense = False, None
+        damping = max(self.damping_, _TINY)
+        if self.moment_ is not None:
+            centre = torch.outer(self.mean_, self.mean_) if self.centered else 0
+            self._dense = _inverse(self.moment_ - centre, damping)
+            return
+        diagonal, rows = self._parts()
+        self._diagonal = diagonal.clamp_min(damping)
+        signs = torch.ones(len(rows)).to(diagonal)
+        if self.centered and self.structure != "diagonal":
+            rows, signs = torch.cat([rows, self.mean_[None]]), torch.cat([signs, -signs.new_ones(1)])
+        self._rows = rows
+        self._wood = rows[:0]
+        if len(rows):
+            small = torch.diag(signs) + (rows / self._diagonal) @ rows.T
+            self._wood = torch.linalg.solve(small, rows / self._diagonal)
+
+
+class SecondMoment(Covariance):
+    r"""The second moment about zero, :math:`C = E[x x^T]`: what K-FAC is made of.
+
+    Parameters
+    ----------
+    structure, window, decay, rank, update_every
+        As for :class:`Covariance`.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skgrow.preconditioning import SecondMoment
+    >>> inner = SecondMoment(structure="diagonal").bind(2, torch.zeros(1))
+    >>> inner.update(torch.tensor([[3.0, 1.0]]))
+    >>> inner.damp(1.0)
+    >>> inner.apply(torch.ones(1, 2))
+    tensor([[0.1000, 0.5000]])
+    """
+
+    def __init__(
+        self,
+        structure: str = "dense",
+        window: str = "ema",
+        decay: float = 0.95,
+        rank: int = 20,
+        update_every: int = 1,
+    ) -> None:
+        super().__init__(False, structure, window, decay, rank, update_every)
+
+
+#: Damping where none is given, relative to nothing: it only keeps inverses finite.
+_TINY = 1e-12
+
+
+def _inverse(matrix: Tensor, damping: float) -> Tensor:
+    """Return the inverse of a positive semidefinite matrix plus damping, by Cholesky, else by eigenvalues."""
+    damped = matrix + damping * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    factor, info = torch.linalg.cholesky_ex(damped)
+    if int(info) == 0:
+        return torch.cholesky_inverse(factor)
+    values, vectors = torch.linalg.eigh(matrix)
+    return (vectors / (values.clamp_min(0) + damping)) @ vectors.T
+
+
+def _leading(rows: Tensor, rank: int) -> Tensor:
+    """Return at most ``rank`` rows with the leading part of ``rows.T @ rows``."""
+    if len(rows) <= rank:
+        return rows
+    vectors = torch.linalg.eigh(rows @ rows.T).eigenvectors
+    return vectors[:, -rank:].T @ rows
+
+
+#: Short names.
+INNER_PRODUCTS = {
+    "euclidean": Euclidean,
+    "covariance": Covariance,
+    "second_moment": SecondMoment,
+    "sobolev": Sobolev,
+}
