@@ -11,6 +11,8 @@ __all__ = [
     "GrowingClassifier",
     "GrowingRegressor",
     "GrowthCurveDisplay",
+    "PreconditionedMLPClassifier",
+    "PreconditionedMLPRegressor",
     "SensLIClassifier",
     "SensLIRegressor",
     "__version__",
@@ -21,13 +23,23 @@ _MODULE_OF = {
     "GrowingClassifier": "skgrow.estimators",
     "GrowingRegressor": "skgrow.estimators",
     "GrowthCurveDisplay": "skgrow.inspection",
+    "PreconditionedMLPClassifier": "skgrow.estimators",
+    "PreconditionedMLPRegressor": "skgrow.estimators",
     "SensLIClassifier": "skgrow.estimators",
     "SensLIRegressor": "skgrow.estimators",
     "growing_path": "skgrow.estimators",
 }
 
 if TYPE_CHECKING:
-    from skgrow.estimators import GrowingClassifier, GrowingRegressor, SensLIClassifier, SensLIRegressor, growing_path
+    from skgrow.estimators import (
+        GrowingClassifier,
+        GrowingRegressor,
+        PreconditionedMLPClassifier,
+        PreconditionedMLPRegressor,
+        SensLIClassifier,
+        SensLIRegressor,
+        growing_path,
+    )
     from skgrow.inspection import GrowthCurveDisplay
 else:
 

@@ -118,6 +118,12 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
         networks within a growth are not counted.
 
+    preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
+        Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
+        on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
+        parameters can be searched (``preconditioner__damping``). ``"kfac"`` and ``"emsa"`` choose their own step
+        lengths.
+
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
 
@@ -284,6 +290,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         n_iter_no_change: int = 3,
         tol: float = 1e-6,
         max_iter: int = 200,
+        preconditioner: Any = None,
         batch_size: str | int = "auto",
         learning_rate_init: float = 0.001,
         early_stopping: str | bool = "auto",
@@ -318,6 +325,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
         self.max_iter = max_iter
+        self.preconditioner = preconditioner
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
         self.early_stopping = early_stopping

@@ -197,11 +197,15 @@ class GrowthRun(Run):
             patience=estimator.n_iter_no_change,
             tol=estimator.tol,
             generator=generator,
-            relax=estimator.solver in ("auto", "lm", "lbfgs") and self.curvature_kind == "dense",
+            relax=self._second_order() and self.curvature_kind == "dense",
             grow_layer=estimator.grow_layer,
             n_penalties=3 if problem.auto_alpha and self.curvature_kind == "kronecker" else 0,
             merge_tol=estimator.merge_tol,
         )
+
+    def _second_order(self) -> bool:
+        estimator = self.estimator
+        return estimator.solver in ("auto", "lm", "lbfgs") and estimator.preconditioner is None
 
     def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:
         neurons = self.estimator.max_neurons

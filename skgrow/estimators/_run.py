@@ -17,6 +17,7 @@ from skgrow.estimators import _callbacks
 from skgrow.estimators._base import network_attributes
 from skgrow.estimators._data import Samples, Scaling, resolve_device
 from skgrow.networks import MLP, Activation, Network, from_standardized
+from skgrow.preconditioning import as_preconditioner
 from skgrow.training import Trained
 
 #: Entries of X up to which one thread is used on a CPU.
@@ -94,7 +95,8 @@ class Run:
     def _first_order(self, n: int) -> bool:
         """Return whether single precision will do: with mini-batches."""
         solver = self.estimator.solver
-        return solver in ("adam", "sgd") or (solver == "auto" and n > 10 * training.FULL_BATCH_SAMPLES)
+        large = n > 10 * training.FULL_BATCH_SAMPLES or self.estimator.preconditioner is not None
+        return solver in ("adam", "sgd") or (solver == "auto" and large)
 
     def _stops_early(self, n: int, n_columns: int) -> bool:
         raise NotImplementedError
@@ -150,10 +152,18 @@ class Run:
 
     def _make_solver(self, generator: torch.Generator) -> Any:
         estimator = self.estimator
+        preconditioner = as_preconditioner(estimator.preconditioner)
+        if preconditioner is not None and (
+            estimator.solver not in ("auto", "sgd", "adam") or self.operator is not None
+        ):
+            raise ValueError(
+                "preconditioner needs solver='sgd' or 'adam', and no operator; got "
+                f"solver={estimator.solver!r}, operator={estimator.operator!r}."
+            )
         batch_size = None if estimator.batch_size == "auto" else estimator.batch_size
         rates = {"learning_rate": estimator.learning_rate_init, "batch_size": batch_size, "generator": generator}
-        rates |= self._rates()
-        if estimator.solver == "sgd":
+        rates |= self._rates() | {"preconditioner": preconditioner}
+        if estimator.solver == "sgd" or (estimator.solver == "auto" and preconditioner is not None):
             return training.StochasticGradient(momentum=getattr(estimator, "momentum", 0.9), **rates)
         adam = training.Adam(**rates)
         lm, lbfgs = training.LevenbergMarquardt(support=self._kink_support), training.LBFGS()
@@ -172,6 +182,7 @@ class Run:
         problem = self._problem(self.samples)
         problem.alpha = estimator.alpha_ * problem.total_weight / estimator._total_weight
         rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
+        rates["preconditioner"] = as_preconditioner(estimator.preconditioner)
         adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
         state = adam.start(self._fitted(), problem)
         moments = getattr(estimator, "_moments", None) or {}

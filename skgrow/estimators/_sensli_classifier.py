@@ -95,6 +95,12 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
         ``"auto"`` takes Levenberg-Marquardt where it is affordable, L-BFGS on up to 20000 samples, else Adam.
 
+    preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
+        Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
+        on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
+        parameters can be searched (``preconditioner__damping``). ``"kfac"`` and ``"emsa"`` choose their own step
+        lengths.
+
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
 
@@ -260,6 +266,7 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
         max_neurons: int = 1000,
         alpha: float = 1e-4,
         solver: str = "adam",
+        preconditioner: Any = None,
         batch_size: str | int = "auto",
         learning_rate: str = "constant",
         learning_rate_init: float = 0.001,
@@ -297,6 +304,7 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
         self.max_neurons = max_neurons
         self.alpha = alpha
         self.solver = solver
+        self.preconditioner = preconditioner
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.learning_rate_init = learning_rate_init

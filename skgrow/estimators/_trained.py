@@ -18,6 +18,11 @@ class TrainedNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
 
     _parameter_constraints: ClassVar[dict] = {
         "negative_slope": [Interval(Real, 0, 1, closed="left")],
+        "preconditioner": [
+            None,
+            StrOptions({"covariance", "second_moment", "kfac", "sobolev", "emsa"}),
+            HasMethods(["start", "check"]),
+        ],
         "solver": [StrOptions({"auto", "lm", "lbfgs", "adam", "sgd"})],
         "schedule": [StrOptions({"plateau", "every", "at_epochs", "target_loss"}), HasMethods(["due", "finished"])],
         "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -301,6 +301,8 @@ class State:
         """Return the objective of a batch, and its preconditioned gradient or, if ``direct``, minus the step itself."""
         self.slices = network.slices
         state = network.forward_pass(batch.X)
+        if batch.offset is not None:
+            state = replace(state, output=state.output + batch.offset)
         value, E = batch.loss.value_and_negative_gradient(state.output, batch.Y)
         deltas = network.backward_pass(state, E * -batch.g[:, None])
         gradient = network.gradient_of(deltas, state)
@@ -328,6 +330,9 @@ class State:
     def _map_by_map(self, network: Network, gradient: Tensor, divide: Callable[[Layer, Tensor], Tensor]) -> Tensor:
         found = torch.empty_like(gradient)
         for layer, (w, b), shape in zip(self.layers, network.slices, network.shapes, strict=True):
+            if w.start == w.stop:  # a layer that is still empty
+                found[b] = gradient[b]
+                continue
             G, g = gradient[w].view(shape[0], -1), gradient[b]
             if layer.homogeneous:
                 D = divide(layer, torch.cat([G, g[:, None]], 1))
@@ -353,6 +358,8 @@ class State:
         if seeds is not None and seeds.ndim == 3:
             deltas = [d.flatten(0, 1) for d in deltas]
         for i, (layer, x) in enumerate(zip(self.layers, state.inputs, strict=True)):
+            if 0 in network.shapes[i]:
+                continue
             learn(layer, x, deltas[i] if deltas else None, weight)
 
     # the quadratic model -----------------------------------------------------------------------------------

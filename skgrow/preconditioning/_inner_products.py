@@ -295,9 +295,9 @@ class Covariance(InnerProduct):
         self.calls_ = self.updates_ = 0
         self.damping_ = 0.0
         self.mean_ = like.new_zeros(size)
-        self.diagonal_ = like.new_zeros(size)  # of the second moment
+        self.diagonal_ = like.new_zeros(size)  # of C
         self.moment_ = like.new_zeros(size, size) if self.structure == "dense" else None
-        self.rows_ = like.new_zeros(0, size)  # with rows_.T @ rows_ the moment, or its largest part
+        self.rows_ = like.new_zeros(0, size)  # with rows_.T @ rows_ = C, or its largest part
         self.inverse_: Tensor | None = None  # average of inverses
         self._stale, self._held = True, False
         return self
@@ -324,25 +324,26 @@ class Covariance(InnerProduct):
         if weight is None:
             weight = samples.new_full((len(samples),), 1 / len(samples))
         mean = weight @ samples
+        if self.centered:
+            samples = samples - mean
         scaled = samples * weight.sqrt()[:, None]
         self._stale = True
         if self.window == "ema_inverse":
-            batch = scaled.T @ scaled - (torch.outer(mean, mean) if self.centered else 0)
-            inverse = _inverse(batch, self.damping_ if self.damping_ > 0 else _TINY)
+            inverse = _inverse(scaled.T @ scaled, max(self.damping_, _TINY))
             self.inverse_ = inverse if self.inverse_ is None else keep * self.inverse_ + (1 - keep) * inverse
             return
+        if self.centered and keep > 0:  # the covariance of a mixture knows the distance of the means
+            scaled = torch.cat([scaled, keep**0.5 * (self.mean_ - mean)[None]])
         self.mean_ = keep * self.mean_ + (1 - keep) * mean
         self.diagonal_ = keep * self.diagonal_ + (1 - keep) * scaled.square().sum(0)
-        if self.structure == "dense":
-            if self.window == "batch" and len(samples) < self.size_:
-                self.rows_, self.moment_ = scaled, None
-                return
-            moment = scaled.T @ scaled
-            self.rows_ = scaled[:0]
-            before = self.moment_
-            self.moment_ = moment if keep == 0 or before is None else keep * before + (1 - keep) * moment
-        elif self.structure == "lowrank":
+        if self.structure == "lowrank":
             self.rows_ = _leading(torch.cat([keep**0.5 * self.rows_, (1 - keep) ** 0.5 * scaled]), self.rank)
+        elif self.structure == "dense" and self.window == "batch" and len(scaled) < self.size_:
+            self.rows_, self.moment_ = scaled, None
+        elif self.structure == "dense":
+            moment, before = scaled.T @ scaled, self.moment_
+            self.rows_ = scaled[:0]
+            self.moment_ = moment if keep == 0 or before is None else keep * before + (1 - keep) * moment
 
     def damp(self, damping: float) -> None:
         r"""Set :math:`\gamma`."""
@@ -366,8 +367,7 @@ class Covariance(InnerProduct):
 
     def mean_variance(self) -> float:
         """Return the trace of C over the size."""
-        trace = self.diagonal_.sum() - (self.mean_.square().sum() if self.centered else 0)
-        return float(trace) / max(1, self.size_)
+        return float(self.diagonal_.sum()) / max(1, self.size_)
 
     def covariance(self) -> Tensor:
         """Return C as a matrix, in the structure chosen and without damping."""
@@ -383,28 +383,19 @@ class Covariance(InnerProduct):
         return self._times(v) if self.side_ == "input" else self._divided(v)
 
     def _parts(self) -> tuple[Tensor, Tensor]:
-        """Return a diagonal D and rows U with C + damping = D + U^T U (less the mean's part)."""
-        rows = self.rows_
+        """Return a diagonal D and rows U with C + damping = D + U^T U."""
         if self.structure == "dense":
-            diagonal = torch.full_like(self.diagonal_, self.damping_)
-        else:
-            diagonal = (self.diagonal_ - rows.square().sum(0)).clamp_min(0) + self.damping_
-        if self.structure == "diagonal" and self.centered:
-            diagonal = (diagonal - self.mean_.square()).clamp_min(self.damping_)
-        return diagonal, rows
+            return torch.full_like(self.diagonal_, self.damping_), self.rows_
+        return (self.diagonal_ - self.rows_.square().sum(0)).clamp_min(0) + self.damping_, self.rows_
 
     def _times(self, v: Tensor) -> Tensor:
         """Return ``v @ (C + damping)``."""
         if self.inverse_ is not None:
             return torch.linalg.solve(self.inverse_, v.reshape(-1, self.size_).T).T.reshape(v.shape)
         if self.moment_ is not None:
-            product = v @ self.moment_ + self.damping_ * v
-        else:
-            diagonal, rows = self._parts()
-            product = v * diagonal + (v @ rows.T) @ rows
-        if self.centered and self.structure != "diagonal":
-            product = product - (v @ self.mean_)[..., None] * self.mean_
-        return product
+            return v @ self.moment_ + self.damping_ * v
+        diagonal, rows = self._parts()
+        return v * diagonal + (v @ rows.T) @ rows
 
     def _divided(self, v: Tensor) -> Tensor:
         """Return ``v @ inverse(C + damping)``."""
@@ -414,7 +405,7 @@ class Covariance(InnerProduct):
             self._factorise()
         if self._dense is not None:
             return v @ self._dense
-        # Woodbury: (D + U^T S U)^-1 = D^-1 - D^-1 U^T (S^-1 + U D^-1 U^T)^-1 U D^-1, S = +1 and -1 for the mean
+        # Woodbury: (D + U^T U)^-1 = D^-1 - D^-1 U^T (I + U D^-1 U^T)^-1 U D^-1
         w = v / self._diagonal
         if not len(self._wood):
             return w
@@ -430,19 +421,14 @@ class Covariance(InnerProduct):
         self._stale, self._dense = False, None
         damping = max(self.damping_, _TINY)
         if self.moment_ is not None:
-            centre = torch.outer(self.mean_, self.mean_) if self.centered else 0
-            self._dense = _inverse(self.moment_ - centre, damping)
+            self._dense = _inverse(self.moment_, damping)
             return
-        diagonal, rows = self._parts()
+        diagonal, self._rows = self._parts()
         self._diagonal = diagonal.clamp_min(damping)
-        signs = torch.ones(len(rows)).to(diagonal)
-        if self.centered and self.structure != "diagonal":
-            rows, signs = torch.cat([rows, self.mean_[None]]), torch.cat([signs, -signs.new_ones(1)])
-        self._rows = rows
-        self._wood = rows[:0]
-        if len(rows):
-            small = torch.diag(signs) + (rows / self._diagonal) @ rows.T
-            self._wood = torch.linalg.solve(small, rows / self._diagonal)
+        self._wood = self._rows / self._diagonal
+        if len(self._rows):
+            eye = torch.eye(len(self._rows), dtype=diagonal.dtype, device=diagonal.device)
+            self._wood = torch.linalg.solve(eye + self._wood @ self._rows.T, self._wood)
 
 
 class SecondMoment(Covariance):

@@ -4,6 +4,7 @@ from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_w
 from skgrow.training._curvature import Curvature, DenseCurvature, KroneckerCurvature, curvature_of, damped_cholesky
 from skgrow.training._evidence import Evidence, evidence
 from skgrow.training._first_order import Adam, StochasticGradient
+from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
 from skgrow.training._lbfgs import LBFGS
 from skgrow.training._levenberg_marquardt import LevenbergMarquardt
@@ -24,6 +25,7 @@ __all__ = [
     "Curvature",
     "DenseCurvature",
     "Evidence",
+    "FixedPolicy",
     "History",
     "Huber",
     "KroneckerCurvature",
