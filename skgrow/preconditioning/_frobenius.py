@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -155,14 +156,14 @@ class FrobeniusPreconditioner(BaseEstimator):
 
 
 def kfac(
-    damping: float = 1.0, *, inverse_every: int = 10, update_every: int = 1, decay: float = 0.95
+    damping: float = 0.01, *, inverse_every: int = 10, update_every: int = 1, decay: float = 0.95
 ) -> FrobeniusPreconditioner:
     r"""Return K-FAC as Martens and Grosse have it: second moments, pi damping, adapted damping, rescaling, momentum.
 
     Parameters
     ----------
-    damping : float, default=1.0
-        At the start.
+    damping : float, default=0.01
+        At the start; it adapts.
     inverse_every, update_every : int
         Periods of inverses and of moments.
     decay : float, default=0.95
@@ -284,7 +285,7 @@ class State:
                 continue
             fresh = self.layers[i]
             for name in ("input", "output"):
-                old, new = getattr(layer, name), getattr(fresh, name)
+                old, new = copy(getattr(layer, name)), getattr(fresh, name)  # the old run may go on, too
                 if not old.learns:
                     continue
                 if old.size_ != new.size_:

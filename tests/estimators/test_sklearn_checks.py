@@ -1,6 +1,13 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skgrow import GrowingClassifier, GrowingRegressor, SensLIClassifier, SensLIRegressor
+from skgrow import (
+    GrowingClassifier,
+    GrowingRegressor,
+    PreconditionedMLPClassifier,
+    PreconditionedMLPRegressor,
+    SensLIClassifier,
+    SensLIRegressor,
+)
 
 
 @parametrize_with_checks(
@@ -19,6 +26,9 @@ from skgrow import GrowingClassifier, GrowingRegressor, SensLIClassifier, SensLI
         SensLIRegressor(architecture="resnet", hidden_layer_sizes=(8, 8), activation="tanh", solver="lm", max_iter=60),
         SensLIClassifier(hidden_layer_sizes=(20,), schedule="every", max_iter=60),
         SensLIClassifier(architecture="resnet", hidden_layer_sizes=(8,), solver="lbfgs", widen=True, max_iter=60),
+        PreconditionedMLPRegressor(hidden_layer_sizes=(20,), max_iter=60),
+        PreconditionedMLPClassifier(hidden_layer_sizes=(10, 10), activation="logistic", max_iter=60),
+        PreconditionedMLPRegressor(preconditioner=None, solver="lbfgs", hidden_layer_sizes=(10,), max_iter=60),
     ]
 )
 def test_scikit_learn_estimator_checks(estimator, check):
