@@ -25,6 +25,9 @@ from skgrow.training import Loss, Problem
 #: Steps between two adaptations of the damping, and the factor per step (Martens and Grosse, section 6.5).
 _ADAPT_EVERY, _ADAPT_FACTOR = 5, 19 / 20
 
+#: Times that a step of the quadratic model is cut to a quarter where it would raise the objective of its batch.
+_BACKTRACKS = 8
+
 
 class FrobeniusPreconditioner(BaseEstimator):
     r"""Preconditioning of weight gradients by inner products on the layers' inputs and outputs.
@@ -60,7 +63,8 @@ class FrobeniusPreconditioner(BaseEstimator):
     inverse_every : int, default=1
         Steps between two inversions.
     rescale : bool, default=False
-        Whether a step is as long as the quadratic model of the batch says (then the learning rate is not used).
+        Whether a step is as long as the quadratic model of the batch says (then the learning rate is not used). It is
+        shortened where it would raise the objective of its batch.
     exact_momentum : bool, default=False
         Whether the step before is mixed in, by the same model in two directions.
 
@@ -387,16 +391,26 @@ class State:
         flat = torch.stack([(s * batch.g.sqrt()[:, None]).reshape(-1) for s in seen], 1)
         quadratic = flat.T @ flat + ridge * (D.T @ D)
         linear = D.T @ gradient
+        if not bool(torch.isfinite(quadratic).all() and torch.isfinite(linear).all()):
+            return direction  # the loop finds that the loss is no longer finite
         best = torch.linalg.lstsq(quadratic.double(), -linear.double()[:, None]).solution[:, 0].to(D)
-        step = D @ best
-        if self.settings.adapt == "lm" and (self.steps + 1) % _ADAPT_EVERY == 0:
-            promised = float(linear @ best + 0.5 * best @ quadratic @ best)
+        step, promised = D @ best, float(linear @ best + 0.5 * best @ quadratic @ best)
+        for _ in range(_BACKTRACKS):  # a bad model must not raise the loss
             got = float(batch.objective(network.with_theta(network.theta + step))) - objective
+            if got <= 0:
+                break
+            self._adapt(0.0)
+            step = step / 4
+        else:
+            step = torch.zeros_like(step)
+        if (self.steps + 1) % _ADAPT_EVERY == 0:
             self._adapt(got / promised if promised < 0 else 0.0)
         self.previous = step
         return -step
 
     def _adapt(self, ratio: float) -> None:
+        if self.settings.adapt is None:
+            return
         if ratio > 0.75:
             self.factor *= _ADAPT_FACTOR**_ADAPT_EVERY
         elif not ratio >= 0.25:
