@@ -36,6 +36,11 @@ class InsertionRun(Run):
             raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
         return bool(choice)
 
+    def _schedule(self) -> Any:
+        if self.estimator.schedule == "plateau":
+            return growth.Plateau(tol=1e-2, patience=10)
+        return super()._schedule()
+
     def _rates(self) -> dict[str, Any]:
         estimator = self.estimator
         return {

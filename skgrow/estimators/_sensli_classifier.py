@@ -50,7 +50,8 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When an insertion is considered: a name, or a component of :mod:`skgrow.growth`
         (:class:`~skgrow.growth.Plateau`, :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`,
-        :class:`~skgrow.growth.TargetLoss`). On a plateau where nothing is inserted training ends.
+        :class:`~skgrow.growth.TargetLoss`). ``"plateau"`` is here less than one per cent in ten epochs; on a plateau
+        where nothing is inserted training ends.
 
     tau : float, default=1.0
         A layer is inserted where its merit is at least this multiple of the mean squared norm of the gradients of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from sklearn.base import BaseEstimator
@@ -36,6 +37,8 @@ class Plateau(BaseEstimator):
         if len(values) <= self.patience:
             return False
         best = min(values[: -self.patience])
+        if math.isinf(best):  # of a mini-batch solver the objective at the start is unknown
+            return False
         return min(values[-self.patience :]) >= best - self.tol * abs(best)
 
     def finished(self, loss: float, n_growths: int) -> bool:  # noqa: ARG002

@@ -11,6 +11,9 @@ from torch.nn.functional import linear
 from skgrow.networks._activations import Activation
 from skgrow.networks._network import LayerPass, Network, places
 
+#: Weights of an inserted block's neurons, all of which look at one state each: sigmoids bend on states of size one.
+_SCALES = {"tanh": 2.0, "logistic": 4.0}
+
 
 class ResNet(Network):
     r"""A residual network of constant width between linear maps.
@@ -128,18 +131,27 @@ class ResNet(Network):
     # insertion ---------------------------------------------------------------------------------------------
 
     @property
+    def _scale(self) -> float:
+        return _SCALES.get(self.activation.name, 1.0)
+
+    @property
     def n_insertion_points(self) -> int:
         """Before every block and behind the last."""
         return self.n_blocks + 1
 
     def insert(self, point: int, X: Tensor) -> tuple[ResNet, Tensor]:  # noqa: ARG002
-        """Insert a block with ``point`` blocks before it: U the identity, b zero and V zero."""
+        r"""Insert a block with ``point`` blocks before it: U is c I, b and V are zero.
+
+        Any U leaves the function as it is; it says what the new neurons see before it is trained itself. With c = 1
+        tanh is nearly linear on states of size one, and so is the new block. Hence c = 2 for tanh and, since
+        :math:`1 / (1 + e^{-2t}) = (1 + \tanh t) / 2`, c = 4 for the logistic function; c = 1 for the others.
+        """
         self._require_point(point)
         width = self.layer_sizes[1]
         weights, biases = list(self.weights), list(self.biases)
         at = 1 + 2 * point
         eye = torch.eye(width, dtype=self.theta.dtype, device=self.theta.device)
-        weights[at:at] = [eye, torch.zeros_like(eye)]
+        weights[at:at] = [self._scale * eye, torch.zeros_like(eye)]
         biases[at:at] = [eye.new_zeros(width), eye.new_zeros(0)]
         deeper = self.with_arrays(weights, biases)
         index = [i if i < at else i + 2 for i in range(len(self.weights))]
@@ -149,4 +161,4 @@ class ResNet(Network):
         """Return derivatives at the states and what the new blocks' V would multiply, point by point."""
         # maps at even places end in states, those at odd places start from them
         at_state = zip(deltas[:-1:2], state.inputs[1::2], strict=True)
-        return [(d, self.activation.value(z)) for d, z in at_state]
+        return [(d, self.activation.value(self._scale * z)) for d, z in at_state]

@@ -143,7 +143,8 @@ def descend(
     if not math.isfinite(first):
         _warn_not_finite(monitor)
     state = solver.start(network, problem, previous, kept)
-    best, best_value, values = network, first if state.monotone else math.inf, [first]
+    # mini-batch solvers report means over an epoch, which do not compare with the objective at the start
+    best, best_value, values = network, first if state.monotone else math.inf, [first if state.monotone else math.inf]
     try:
         for _ in range(max_iter):
             if monitor.stopped:
