@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import unfold
 
-from skgrow.preconditioning._frobenius import Layer, learn, make_layers
+from skgrow.preconditioning._layers import Layer, learn, make_layers
 
 
 class AttachedPreconditioner:
