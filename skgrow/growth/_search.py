@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -162,7 +163,8 @@ class PolarSearch(BaseEstimator):
         U = self._directions(X, E if len(E) == len(X) else None, weight, live, generator)
         if operator is not None:  # kinks of derivatives do not move in training: both sides have to be offered
             U = torch.cat([U, -U])
-        slopes, biases = self._grid(X, U, weight, activation, support, between=operator is not None)
+        P = X @ U.T
+        slopes, biases = self._grid(P, weight, activation, support, between=operator is not None)
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
         if self.normalization == "parameter":
             values = polar_value(X, E, g, activation, V.flatten(0, 1), "parameter", operator=operator)
@@ -170,10 +172,15 @@ class PolarSearch(BaseEstimator):
             best = self._polish(X, E, g, activation, starts, None, operator=operator)[:block_size]
             return _block(best.to(given), refit_decrease(X, E, g, activation, best, operator))
         Q = orthonormal(E.new_ones(len(E), 1) if basis is None else basis, root)
-        favour = self._favour(X, weight, activation, V)
-        score, chosen = self._score(
-            X, root, target, activation, V, Q, favour=favour, size=block_size, operator=operator
-        )
+        favour = self._favour(P, weight, activation, slopes)
+
+        def features(rows: slice) -> Tensor:  # (directions, K, n); neurons along one direction share its projection
+            if operator is not None:
+                H = neuron_features(X, activation, V[rows].flatten(0, 1), operator)
+                return H.T.reshape(*slopes[rows].shape, -1)
+            return activation.value(torch.addcmul(biases[rows, :, None], slopes[rows, :, None], P.T[rows, None]))
+
+        score, chosen = self._score(features, root, target, activation, V, Q, favour=favour, size=block_size)
         if block_size == 1:
             values = polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q, operator)
             pool = torch.cat([chosen, _best_per_direction(V, values)[:8]])
@@ -222,14 +229,13 @@ class PolarSearch(BaseEstimator):
         return U / torch.linalg.vector_norm(U, dim=1, keepdim=True)
 
     def _grid(
-        self, X: Tensor, U: Tensor, g: Tensor, activation: Activation, support: float, *, between: bool
+        self, P: Tensor, g: Tensor, activation: Activation, support: float, *, between: bool
     ) -> tuple[Tensor, Tensor]:
         """Slopes and biases of the candidates along each direction, both of shape (k, K).
 
-        Kinks lie on samples or, for derivatives, which jump there, ``between`` them.
+        The projections P have one direction in each of k columns. Kinks lie on samples or, for derivatives, which jump there, ``between`` them.
         """
         K = self.n_thresholds
-        P = X @ U.T
         order = P.argsort(dim=0)
         cumulative = g[order].cumsum(0).T.contiguous()
         ordered = P.gather(0, order).T
@@ -254,18 +260,16 @@ class PolarSearch(BaseEstimator):
     # scores ----------------------------------------------------------------------------------------------------
 
     @staticmethod
-    def _favour(X: Tensor, g: Tensor, activation: Activation, V: Tensor) -> Tensor:
+    def _favour(P: Tensor, g: Tensor, activation: Activation, slopes: Tensor) -> Tensor:
         """Factor, at most 1, on the gain of every candidate, shape (k, K)."""
         if activation.is_piecewise_linear:
-            return V.new_ones(V.shape[:2])
-        W = V[..., :-1].flatten(0, 1)
-        Z = X @ W.T
-        deviation = (g @ (Z - g @ Z).square()).sqrt()
-        return deviation.clamp_min(1).pow(-3).view(V.shape[:2])
+            return torch.ones_like(slopes)
+        deviation = (g @ (P - g @ P).square()).sqrt()
+        return (slopes * deviation[:, None]).clamp_min(1).pow(-3)
 
     def _score(
         self,
-        X: Tensor,
+        features_of: Callable[[slice], Tensor],
         root: Tensor,
         target: Tensor,
         activation: Activation,
@@ -274,22 +278,22 @@ class PolarSearch(BaseEstimator):
         *,
         favour: Tensor,
         size: int,
-        operator: Operator | None,
     ) -> tuple[float, Tensor]:
         """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
 
-        Directions are worked on in chunks bounded by a memory budget. From every chunk the best parallel block
+        ``features_of(rows)`` are the outputs of the candidates of some directions, shape (k, K, n). Directions are worked on in chunks bounded by a memory budget. From every chunk the best parallel block
         and, for the choice neuron by neuron, the features of largest decrease are kept.
         """
         k, K, _ = V.shape
         n = len(root)
-        per_direction = 3 * K * n * X.element_size()
-        rows = max(1, min(k, 4 * CHUNK_BYTES.get(X.device.type, CHUNK_BYTES["cpu"]) // per_direction))
+        per_direction = 3 * K * n * V.element_size()
+        rows = max(1, min(k, 4 * CHUNK_BYTES.get(V.device.type, CHUNK_BYTES["cpu"]) // per_direction))
         kept = max(4 * size, 4 * rows)
         best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
         pool_features, pool_neurons, pool_favour = [], [], []
-        for part, factor in zip(V.split(rows), favour.split(rows), strict=True):
-            features = self._features(X, root, part, activation, Q, operator)
+        for start in range(0, k, rows):
+            part, factor = V[start : start + rows], favour[start : start + rows]
+            features = self._without(Q, features_of(slice(start, start + rows)).mul_(root[:, 0]))
             moments = features @ target  # (rows, K, c)
             if size > 1 and activation.is_piecewise_linear:
                 scores, subsets = _best_subsets(features @ features.transpose(1, 2), moments, size)
@@ -305,27 +309,15 @@ class PolarSearch(BaseEstimator):
         return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
 
     @staticmethod
-    def _features(
-        X: Tensor, root: Tensor, V: Tensor, activation: Activation, Q: Tensor, operator: Operator | None
-    ) -> Tensor:
-        """Candidate features without their part in the span of Q, normalised; zero where nothing is left.
-
-        Returns
-        -------
-        Tensor of shape (k, K, n)
-            Rows times the roots of the weights.
-        """
-        flat = V.flatten(0, 1)
-        if operator is None:  # neurons in rows: what follows runs along rows
-            features = activation.value(torch.addmm(flat[:, -1:], flat[:, :-1], X.T)).mul_(root[:, 0])
-        else:
-            features = (neuron_features(X, activation, flat, operator) * root).T.contiguous()
-        before = features.square().sum(-1)
-        features -= (features @ Q) @ Q.T
-        norms = features.square().sum(-1)
+    def _without(Q: Tensor, features: Tensor) -> Tensor:
+        """Weighted features without their part in the span of Q, normalised; zero where nothing is left."""
+        flat = features.flatten(0, 1)  # neurons in rows: what follows runs along rows
+        before = flat.square().sum(-1)
+        flat -= (flat @ Q) @ Q.T
+        norms = flat.square().sum(-1)
         usable = norms > 1e-12 * before
-        features *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
-        return features.view(*V.shape[:2], -1)
+        flat *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
+        return flat.view(features.shape)
 
     def _polish(
         self,
