@@ -52,15 +52,19 @@ class KroneckerCurvature:
     ----------
     factors : list of (Tensor of shape (w_in + 1, w_in + 1), Tensor of shape (w_out, w_out))
         A and B of every layer.
+    first : (Tensor of shape (w_in + 1,), Tensor of shape (w_in + 1, w_in + 1)), optional
+        Eigenvalues and eigenvectors of the first A, where they are known.
     """
 
-    def __init__(self, factors: list[tuple[Tensor, Tensor]]) -> None:
+    def __init__(self, factors: list[tuple[Tensor, Tensor]], first: tuple[Tensor, Tensor] | None = None) -> None:
         self.factors = factors
+        self.first = first
 
     @classmethod
     def of(cls, network: Network, problem: Problem) -> KroneckerCurvature:
         """Return the curvature of a problem's data loss at a network."""
         loss = problem.loss
+        A, first = problem.input_gram
 
         def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, ...]:
             state = network.forward_pass(X)
@@ -70,15 +74,17 @@ class KroneckerCurvature:
                 seed = torch.eye(c, dtype=X.dtype, device=X.device).unsqueeze(1).expand(c, n, c)
             found = []
             root = g.sqrt()[:, None]
-            for x, d in zip(state.inputs, network.backward_pass(state, seed * root), strict=True):
-                inputs = torch.cat([x, x.new_ones(n, 1)], 1) * root
+            for i, (x, d) in enumerate(zip(state.inputs, network.backward_pass(state, seed * root), strict=True)):
+                if i > 0:
+                    inputs = torch.cat([x, x.new_ones(n, 1)], 1) * root
+                    found.append(inputs.T @ inputs)
                 rows = d.flatten(0, 1)
-                found += [inputs.T @ inputs, rows.T @ rows]
+                found.append(rows.T @ rows)
             return tuple(found)
 
         size = (4 + 2 * problem.Y.shape[1]) * network.n_activations * problem.X.element_size()
         parts = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
-        return cls(list(zip(parts[::2], parts[1::2], strict=True)))
+        return cls(list(zip([A, *parts[1::2]], parts[::2], strict=True)), first)
 
     def is_finite(self) -> bool:
         """Whether all entries are."""
@@ -94,8 +100,8 @@ class KroneckerCurvature:
         Output biases count as penalised here: a constant for all networks of one problem, about.
         """
         log_det, diagonals = 0.0, []
-        for A, B in self.factors:
-            lam, U = torch.linalg.eigh(A)
+        for i, (A, B) in enumerate(self.factors):
+            lam, U = torch.linalg.eigh(A) if i > 0 or self.first is None else self.first
             mu, V = torch.linalg.eigh(B)
             values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(1e-300)
             log_det += float(values.log().sum())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -79,6 +80,18 @@ class Problem:
     def n_observed(self) -> float:
         """Number of scalar observations."""
         return self.loss.n_observed(self.total_weight, self.Y.shape[1])
+
+    @cached_property
+    def input_gram(self) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
+        """Weighted Gram matrix of the inputs and the constant, and where it is finite its eigendecomposition."""
+
+        def chunk(X: Tensor, g: Tensor) -> tuple[Tensor]:
+            rows = torch.cat([X, X.new_ones(len(X), 1)], 1) * g.sqrt()[:, None]
+            return (rows.T @ rows,)
+
+        size = 4 * self.X.shape[1] * self.X.element_size()
+        (gram,) = sum_over_samples(chunk, self.X, self.g, bytes_per_row=size)
+        return gram, torch.linalg.eigh(gram) if bool(torch.isfinite(gram).all()) else None
 
     # penalty -----------------------------------------------------------------------------------------------
 
