@@ -126,10 +126,9 @@ class GrowthRun(Run):
             validation=validation,
             criterion=criterion,
         )
-        if "indicator" not in history[best.row]:
+        if "indicator" not in history[best.row] and not monitor.beaten:
             try:
-                decrease = max((p.block.score for p in policy.proposals(best.network)), default=0.0)
-                history[best.row] |= policy.indicators(best.network, decrease)
+                history[best.row] |= policy.indicators(best.network, policy.proposals(best.network))
             except (KeyboardInterrupt, torch.linalg.LinAlgError):
                 history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
         best.network = policy.merged(best.network)
@@ -220,7 +219,7 @@ class GrowthRun(Run):
     def _store(self, trained: Trained, problem: Any, name: str, offset: int, history: list[dict[str, Any]]) -> None:
         self._store_common(trained, problem, history)
         self.estimator.activation_ = name
-        self.estimator.growth_indicator_ = history[trained.row + offset]["indicator"]
+        self.estimator.growth_indicator_ = history[trained.row + offset].get("indicator", math.nan)
         self._store_evidence(trained, problem)
 
     def _store_evidence(self, trained: Trained, problem: Any) -> None:

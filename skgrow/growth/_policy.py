@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from skgrow.growth._layers import append_inside, head_of, joined, layer_problem, linearised_refit
+from skgrow.growth._polar import refit_decrease
 from skgrow.growth._refit import leave_out_losses, refit_output
 from skgrow.growth._search import Block
 from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
@@ -102,6 +103,8 @@ class GrowthPolicy:
         self.exchanged_row = self.penalty_row = -1
         self.stale = 0
         self.refining = False
+        self.dear = self.problem.curvature_kind == "kronecker"
+        self._refitted: tuple[Problem, float, MLP, MLP] | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with a growth of the current network, an exchange in the best one, or None where neither pays."""
@@ -117,9 +120,11 @@ class GrowthPolicy:
 
     def _growth(self, current: Trained, history: History) -> Action | None:
         last = history[-1]
+        if self.dear and not last["accepted"]:
+            return None
         proposals = self.proposals(current.network)
         decrease = max((p.block.score for p in proposals), default=0.0)
-        last |= self.indicators(current.network, decrease)
+        last |= self.indicators(current.network, proposals)
         room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
         ended = (
             self.schedule.finished(current.loss, self.stages)
@@ -238,10 +243,20 @@ class GrowthPolicy:
         rise = float(self.problem.data_loss(narrower)) - float(self.problem.data_loss(network))
         return narrower if rise <= 1e-9 * abs(float(self.problem.data_loss(network))) else network
 
-    @staticmethod
-    def _append(head: MLP, problem: Problem, block: Block) -> MLP:
+    def _append(self, head: MLP, problem: Problem, block: Block) -> MLP:
         silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
-        return balance(refit_output(widen(head, 0, block.W, block.b, silent)[0], problem))
+        return balance(self._refit(widen(head, 0, block.W, block.b, silent)[0], problem))
+
+    def _refit(self, head: MLP, problem: Problem) -> MLP:
+        """Refit the output layer; the last refit is remembered, since a block is scored before it is added."""
+        if self._refitted is not None:
+            on, alpha, start, refitted = self._refitted
+            same = on is problem and alpha == problem.alpha and start.layer_sizes == head.layer_sizes
+            if same and torch.equal(start.theta, head.theta):
+                return refitted
+        refitted = refit_output(head, problem)
+        self._refitted = problem, problem.alpha, head, refitted
+        return refitted
 
     def _optimise_new(self, frozen: MLP, grown: MLP, problem: Problem) -> MLP:
         """Algorithm 2, step 1: optimise the new neurons on what the frozen network leaves over, then join."""
@@ -304,7 +319,7 @@ class GrowthPolicy:
             return block
         outgoing = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
         silent, _ = widen(head, 0, block.W, block.b, outgoing)
-        gain = float(problem.objective(silent)) - float(problem.objective(refit_output(silent, problem)))
+        gain = float(problem.objective(silent)) - float(problem.objective(self._refit(silent, problem)))
         return replace(block, score=gain) if gain > 0 else None
 
     def _block_inside(self, network: MLP, layer: int) -> Block | None:
@@ -332,21 +347,28 @@ class GrowthPolicy:
             operator=operator,
         )
 
-    def indicators(self, network: MLP, predicted_decrease: float) -> dict[str, float]:
+    def indicators(self, network: MLP, proposals: list[Proposal]) -> dict[str, float]:
         """C_opt of Theorem 25, beside the decrease of the loss that the best block promises with a full refit.
 
         With the block R(W*) of unit norm, C_opt = 2 <r, R(W*)> / |r|: twice the cosine of the angle between
         the residual (the negative functional gradient) and the best new block, here with its own output bias.
+        That block is searched for; where a fit is dear it is the one proposed for the last hidden layer.
         """
+        proposed = [p.block for p in proposals if p.layer == len(network.weights) - 2] if self.dear else []
         head, problem = head_of(network, self.problem)
         E = problem.negative_gradient(head)
         size = 0.5 * float(E.square().sum(1) @ problem.g)
-        block = None
-        if size > 0:
+        score = 0.0
+        if size > 0 and proposed:
+            V = torch.cat([proposed[0].W, proposed[0].b[:, None]], 1)
+            score = refit_decrease(problem.X, E, problem.g, head.activation, V, problem.operator)
+        elif size > 0:
             constant = problem.basis(head)[:, -1:]
             block = self._search(problem.X, E, constant, head, 0, None, operator=problem.operator)
-        cosine = math.sqrt(min(1.0, block.score / size)) if block is not None else 0.0
-        return {"indicator": 2 * cosine, "predicted_decrease": predicted_decrease}
+            score = 0.0 if block is None else block.score
+        cosine = math.sqrt(min(1.0, score / size)) if score > 0 else 0.0
+        decrease = max((p.block.score for p in proposals), default=0.0)
+        return {"indicator": 2 * cosine, "predicted_decrease": decrease}
 
 
 def balance(network: MLP) -> MLP:
