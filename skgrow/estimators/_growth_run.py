@@ -94,6 +94,8 @@ class GrowthRun(Run):
         auto = estimator.alpha == "auto"
         # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
         alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
+        if auto and self.curvature_kind == "kronecker":  # between unit weights and unit sums of d inputs
+            alpha *= math.sqrt(samples.X.shape[1])
         problem = self._problem(samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
         validation = None if self.held_out is None else self._problem(self.held_out)
         d, c = samples.X.shape[1], problem.Y.shape[1]

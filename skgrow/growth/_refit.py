@@ -74,7 +74,8 @@ def _least_squares(network: MLP, problem: Problem) -> MLP:
 def _newton(network: MLP, problem: Problem) -> MLP:
     """Damped Newton steps on the convex problem of the output layer."""
     kind = torch.float32 if problem.X.device.type == "mps" else torch.float64
-    B, Y, g = (a.to(kind) for a in (problem.basis(network), problem.Y, problem.g))
+    features = problem.basis(network)
+    B, Y, g = (a.to(kind) for a in (features, problem.Y, problem.g))
     shift = 0 if problem.offset is None else problem.offset
     loss = problem.loss
     ridge = B.new_full((B.shape[1], 1), problem.alpha / problem.total_weight)
@@ -88,7 +89,9 @@ def _newton(network: MLP, problem: Problem) -> MLP:
     for _ in range(_NEWTON_STEPS if theta.numel() <= _MANY_ROWS else _FEW_NEWTON_STEPS):
         F = B @ theta + shift
         gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
-        hessian = _hessian(B, loss.hessian(F, Y), g) + torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
+        # the precision of the data will do: gradient and objective say where the minimum is
+        hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(kind)
+        hessian += torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
         while damping < 1e6:
             factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(1e-12))
             step = torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(theta.shape[1], -1).T

@@ -23,7 +23,8 @@ _LEAST_GAIN = 1e-3
 
 
 #: A solver that does not set the penalty itself descends again while the evidence moves it by more than this, in logs.
-_PENALTY_ROUNDS, _PENALTY_MOVED = 4, 0.3
+#: Until then so many iterations are enough: the evidence knows the size of the penalty long before descent is at its end.
+_PENALTY_ROUNDS, _PENALTY_MOVED, _ROUGH_ITERATIONS = 6, 0.3, 25
 
 #: A growth that would raise the loss is tried again with these shares of the penalty of before.
 _PENALTY_SHARES = (1.0, 0.5, 0.25)
@@ -208,22 +209,32 @@ def fit(
         The best network; the path is in ``history``.
     """
     started = time.perf_counter()
+    in_rounds = problem.curvature_kind == "kronecker"
 
     def train(start: Network, before: Trained | None, kept: Tensor | None) -> Trained:
         previous = before.state if before is not None else None
-        best: Trained | None = None
-        for _ in range(_PENALTY_ROUNDS if problem.curvature_kind == "kronecker" else 1):
+        first = before is None or not math.prod(before.network.layer_sizes)
+        rounds = _PENALTY_ROUNDS if problem.auto_alpha and in_rounds else 1
+        rough = True
+        while True:
+            rounds -= 1
+            rough = rough and rounds > 0 and max_iter > _ROUGH_ITERATIONS
+            n_iter, epoch = _ROUGH_ITERATIONS if rough else max_iter, monitor.epoch
             state = descend(
-                start, problem, solver, schedule, max_iter=max_iter, monitor=monitor, previous=previous, kept=kept
+                start, problem, solver, schedule, max_iter=n_iter, monitor=monitor, previous=previous, kept=kept
             )
             trained = _measure(state.network, problem, validation, criterion, state)
-            best = trained
-            if abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED:
+            settled = abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED
+            ended = monitor.epoch - epoch < n_iter or not rough
+            if rounds == 0 or monitor.stopped or (settled and ended):
                 break
+            if settled:
+                rough = False
+                if not first:  # a slightly larger penalty might raise the loss
+                    problem.alpha = trained.alpha
             start, previous, kept = state.network, state, None
-        assert best is not None  # noqa: S101
-        problem.alpha = best.alpha
-        return best
+        problem.alpha = trained.alpha
+        return trained
 
     def record(trained: Trained, name: str, accepted: bool, parent: int | None) -> None:
         trained.row = len(history)
@@ -263,9 +274,12 @@ def fit(
                     break
                 # a larger penalty may raise the loss; with the one of before a wider network may still exchange loss
                 # for smaller weights, with less it does not
+                if share * base.alpha == trained.alpha:  # this was it
+                    continue
                 problem.alpha, problem.auto_alpha = share * base.alpha, False
                 trained = train(proposal.network, base, proposal.kept)
                 problem.auto_alpha = True
+                in_rounds = False  # larger networks would ask for larger penalties still
             if criterion == "objective":  # the data loss may rise where the penalty falls by more
                 lower = trained.criterion >= base.criterion - 1e-14 * abs(base.criterion)
             else:
