@@ -179,8 +179,8 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
         F = torch.stack([-F, F], 1) if F.ndim == 1 else F
         logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
         P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
-        # near one, and where it is zero, the logarithm of what predict_proba returns, to the last bit
-        return as_given(torch.where((P > 0.5) | (P == 0), P.log(), logs), X)
+        # near one the logarithm of what predict_proba returns, to the last bit
+        return as_given(torch.where(P > 0.5, P.log(), logs), X)
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes, in the order of ``classes_``, or of the labels.
@@ -198,7 +198,8 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
 
         F = self._outputs(X)
         F = torch.stack([-F, F], 1) if F.ndim == 1 else F
-        return as_given(torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F), X)
+        P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
+        return as_given(P.clamp_min(torch.finfo(P.dtype).tiny), X)  # never zero: their logarithms are finite
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class, or the labels of probability above one half.

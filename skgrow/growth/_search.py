@@ -233,7 +233,8 @@ class PolarSearch(BaseEstimator):
     ) -> tuple[Tensor, Tensor]:
         """Slopes and biases of the candidates along each direction, both of shape (k, K).
 
-        The projections P have one direction in each of k columns. Kinks lie on samples or, for derivatives, which jump there, ``between`` them.
+        The projections P have one direction in each of k columns. Kinks lie on samples or, for derivatives, which jump
+        there, ``between`` them.
         """
         K = self.n_thresholds
         order = P.argsort(dim=0)
@@ -281,8 +282,9 @@ class PolarSearch(BaseEstimator):
     ) -> tuple[float, Tensor]:
         """Return twice the decrease of half the squared error, and the neurons (w, b) that reach it.
 
-        ``features_of(rows)`` are the outputs of the candidates of some directions, shape (k, K, n). Directions are worked on in chunks bounded by a memory budget. From every chunk the best parallel block
-        and, for the choice neuron by neuron, the features of largest decrease are kept.
+        ``features_of(rows)`` are the outputs of the candidates of some directions, shape (k, K, n). Directions are
+        worked on in chunks bounded by a memory budget. From every chunk the best parallel block and, for the choice
+        neuron by neuron, the features of largest decrease are kept.
         """
         k, K, _ = V.shape
         n = len(root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,7 +24,7 @@ _LEAST_GAIN = 1e-3
 
 
 #: A solver that does not set the penalty itself descends again while the evidence moves it by more than this, in logs.
-#: Until then so many iterations are enough: the evidence knows the size of the penalty long before descent is at its end.
+#: Until then so many iterations are enough: the evidence knows the size of the penalty long before the end of descent.
 _PENALTY_ROUNDS, _PENALTY_MOVED, _ROUGH_ITERATIONS = 6, 0.3, 25
 
 #: A growth that would raise the loss is tried again with these shares of the penalty of before.
@@ -212,27 +213,18 @@ def fit(
     in_rounds = problem.curvature_kind == "kronecker"
 
     def train(start: Network, before: Trained | None, kept: Tensor | None) -> Trained:
-        previous = before.state if before is not None else None
-        first = before is None or not math.prod(before.network.layer_sizes)
-        rounds = _PENALTY_ROUNDS if problem.auto_alpha and in_rounds else 1
-        rough = True
-        while True:
-            rounds -= 1
-            rough = rough and rounds > 0 and max_iter > _ROUGH_ITERATIONS
-            n_iter, epoch = _ROUGH_ITERATIONS if rough else max_iter, monitor.epoch
+        def run(start: Network, n_iter: int, previous: Any, kept: Tensor | None) -> Trained:
             state = descend(
                 start, problem, solver, schedule, max_iter=n_iter, monitor=monitor, previous=previous, kept=kept
             )
-            trained = _measure(state.network, problem, validation, criterion, state)
-            settled = abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED
-            ended = monitor.epoch - epoch < n_iter or not rough
-            if rounds == 0 or monitor.stopped or (settled and ended):
-                break
-            if settled:
-                rough = False
-                if not first:  # a slightly larger penalty might raise the loss
-                    problem.alpha = trained.alpha
-            start, previous, kept = state.network, state, None
+            return _measure(state.network, problem, validation, criterion, state)
+
+        previous = before.state if before is not None else None
+        if not (problem.auto_alpha and in_rounds):
+            trained = run(start, max_iter, previous, kept)
+        else:
+            first = before is None or not math.prod(before.network.layer_sizes)
+            trained = _in_rounds(run, start, previous, kept, problem, monitor, max_iter, may_drift=first)
         problem.alpha = trained.alpha
         return trained
 
@@ -280,11 +272,9 @@ def fit(
                 trained = train(proposal.network, base, proposal.kept)
                 problem.auto_alpha = True
                 in_rounds = False  # larger networks would ask for larger penalties still
-            if criterion == "objective":  # the data loss may rise where the penalty falls by more
-                lower = trained.criterion >= base.criterion - 1e-14 * abs(base.criterion)
-            else:
-                lower = trained.loss <= base.loss
-            accepted = lower and (not proposal.must_gain or _gains(trained, base, least))
+            accepted = _not_higher(trained, base, criterion) and (
+                not proposal.must_gain or _gains(trained, base, least)
+            )
             record(trained, proposal.name, accepted, base.row)
             current = trained if accepted else base
             problem.alpha = current.alpha
@@ -296,6 +286,41 @@ def fit(
         _warn_not_finite(monitor)
     problem.alpha = best.alpha
     return best
+
+
+def _in_rounds(
+    run: Callable[[Network, int, Any, Tensor | None], Trained],
+    start: Network,
+    previous: Any,
+    kept: Tensor | None,
+    problem: Problem,
+    monitor: Monitor,
+    max_iter: int,
+    *,
+    may_drift: bool,
+) -> Trained:
+    """Descend and set the penalty in turn, roughly at first, and to the end once the penalty has settled."""
+    rough = max_iter > _ROUGH_ITERATIONS
+    for left in reversed(range(_PENALTY_ROUNDS)):
+        rough = rough and left > 0
+        n_iter, epoch = _ROUGH_ITERATIONS if rough else max_iter, monitor.epoch
+        trained = run(start, n_iter, previous, kept)
+        settled = abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _PENALTY_MOVED
+        ended = monitor.epoch - epoch < n_iter or not rough
+        if monitor.stopped or (settled and ended):
+            break
+        if settled:
+            rough = False
+            if not may_drift:  # a slightly larger penalty might raise the loss
+                problem.alpha = trained.alpha
+        start, previous, kept = trained.network, trained.state, None
+    return trained
+
+
+def _not_higher(trained: Trained, base: Trained, criterion: str) -> bool:
+    if criterion == "objective":  # the data loss may rise where the penalty falls by more
+        return trained.criterion >= base.criterion - 1e-14 * abs(base.criterion)
+    return trained.loss <= base.loss
 
 
 def _gains(trained: Trained, other: Trained, least: float) -> bool:

@@ -127,7 +127,9 @@ def test_the_stage_of_the_largest_criterion_is_returned(criterion):
     for row in est.history_:
         assert row["criterion"] == (-row["gcv"] if criterion == "gcv" else row["log_evidence"])
     accepted = [row for row in est.history_ if row["accepted"]]
-    best = max(accepted, key=lambda row: row["criterion"])
+    largest = max(row["criterion"] for row in accepted)
+    # later stages, and the second activation, have to be better by more than a trifle
+    best = next(row for row in accepted if row["criterion"] >= largest - 1e-3 * abs(largest))
     assert est.activation_ == best["activation"]
     assert est.architecture_ == best["architecture"]
     assert est.loss_ == best["train_loss"]
