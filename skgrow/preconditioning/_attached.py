@@ -148,15 +148,10 @@ class AttachedPreconditioner:
     def _divide(module: nn.Linear | nn.Conv2d, layer: Layer) -> None:
         weight, bias = module.weight.grad, None if module.bias is None else module.bias.grad
         assert weight is not None  # noqa: S101
-        G = weight.reshape(len(weight), -1)
-        if layer.homogeneous and bias is not None:
-            D = layer.divide(torch.cat([G, bias[:, None]], 1))
-            weight.copy_(D[:, :-1].reshape(weight.shape))
-            bias.copy_(D[:, -1])
-            return
-        weight.copy_(layer.divide(G).reshape(weight.shape))
-        if bias is not None:
-            bias.copy_(layer.output.solve(bias[None])[0])
+        D, d = layer.affine(weight.reshape(len(weight), -1), bias, layer.divide)
+        weight.copy_(D.reshape(weight.shape))
+        if bias is not None and d is not None:
+            bias.copy_(d)
 
     def detach(self) -> None:
         """Take the hooks off the model."""

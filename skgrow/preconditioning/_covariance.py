@@ -197,7 +197,8 @@ class Covariance(InnerProduct):
         w = v / self._diagonal
         if not len(self._wood):
             return w
-        return w - (w @ self._rows.T) @ self._wood
+        w, shape = w.reshape(-1, self.size_), v.shape
+        return torch.addmm(w, w @ self._rows.T, self._wood, alpha=-1).view(shape)
 
     def refresh(self) -> None:
         """Factorise now, and from now on only when told to: inverses then lag behind the moments."""
@@ -252,6 +253,9 @@ class SecondMoment(Covariance):
 #: Damping where none is given, relative to nothing: it only keeps inverses finite.
 _TINY = 1e-12
 
+#: Rows or columns up to which leading parts are found exactly.
+_EXACT = 256
+
 
 def _inverse(matrix: Tensor, damping: float) -> Tensor:
     """Return the inverse of a positive semidefinite matrix plus damping, by Cholesky, else by eigenvalues."""
@@ -259,13 +263,25 @@ def _inverse(matrix: Tensor, damping: float) -> Tensor:
     factor, info = torch.linalg.cholesky_ex(damped)
     if int(info) == 0:
         return torch.cholesky_inverse(factor)
+    if not bool(torch.isfinite(matrix).all()):  # the loss will not be finite either, which the loop finds
+        return matrix
     values, vectors = torch.linalg.eigh(matrix)
     return (vectors / (values.clamp_min(0) + damping)) @ vectors.T
 
 
 def _leading(rows: Tensor, rank: int) -> Tensor:
-    """Return at most ``rank`` rows with the leading part of ``rows.T @ rows``."""
+    """Return at most ``rank`` rows with the leading part of ``rows.T @ rows``.
+
+    Small problems by eigenvectors; large ones by a randomised range of the rows with two power iterations (Halko,
+    Martinsson and Tropp 2011), whose cost is linear in the size.
+    """
     if len(rows) <= rank:
         return rows
+    if min(rows.shape) > _EXACT:
+        generator = torch.Generator().manual_seed(0)
+        basis = torch.randn(rows.shape[1], rank + 10, generator=generator).to(rows)
+        for _ in range(2):
+            basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
+        rows = torch.linalg.qr(rows @ basis).Q.T @ rows
     vectors = torch.linalg.eigh(rows @ rows.T).eigenvectors
     return vectors[:, -rank:].T @ rows

@@ -25,9 +25,10 @@ class FrobeniusPreconditioner(BaseEstimator):
 
     Used as ``preconditioner=`` of an estimator with ``solver="sgd"`` or ``"adam"``, or on a PyTorch model, see
     :meth:`attach`. Where the input side is a second moment about zero, the bias is a weight of the input 1, as in
-    K-FAC: the mean of the inputs and the bias are then decoupled by the inverse. A centred covariance knows no
-    constant, and predefined inner products have none; with them, and in convolutional layers' place of it, biases are
-    preconditioned by :math:`R_Y^{-1}` alone.
+    K-FAC. Where it is a centred covariance, a layer is taken as :math:`y = W (x - m) + c` with the mean m of its
+    inputs, and the gradient of c is preconditioned by :math:`R_Y^{-1}` alone: a covariance knows nothing of the mean,
+    along which steps would otherwise be as long as the damping allows. With predefined inner products biases have
+    :math:`R_Y^{-1}` alone.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ class FrobeniusPreconditioner(BaseEstimator):
         Whether a step is as long as the quadratic model of the batch says (then the learning rate is not used). It is
         shortened where it would raise the objective of its batch.
     exact_momentum : bool, default=False
-        Whether the step before is mixed in, by the same model in two directions.
+        Whether the step before is mixed in, by the same model in two directions, which also gives the length.
 
     References
     ----------
@@ -108,6 +109,8 @@ class FrobeniusPreconditioner(BaseEstimator):
                 raise ValueError(f"{name} must be one of {list(allowed)}; got {getattr(self, name)!r}.")
         if not callable(self.damping) and not self.damping > 0:
             raise ValueError(f"damping must be > 0 or a callable of the step; got {self.damping!r}.")
+        if self.adapt == "lm" and not (self.rescale or self.exact_momentum):
+            raise ValueError("adapt='lm' compares with the quadratic model, hence needs rescale or exact_momentum.")
         if self.inverse_every < 1:
             raise ValueError(f"inverse_every must be at least 1; got {self.inverse_every!r}.")
         sides = [component(self.input), component(self.output)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,8 @@ class Layer:
     input: InnerProduct
     output: InnerProduct
     homogeneous: bool
+    centred: bool = False
+    unit: float = 1.0  # of the inputs' mean: the root of the number of pixels of a convolution
     eigen: tuple[Tensor, ...] | None = None
 
     def damp(self, gamma: float, split: str) -> None:
@@ -73,6 +75,25 @@ class Layer:
         total = lam.clamp_min(0) + mu.clamp_min(0)[:, None] + damping
         return V @ ((V.T @ G @ U) / (rho * total)) @ U.T
 
+    def affine(self, G: Tensor, g: Tensor | None, divide: Callable[[Tensor], Tensor]) -> tuple[Tensor, Tensor | None]:
+        """Return the preconditioned gradients of weights and bias.
+
+        Second moments have the bias as a weight of the input 1. With a centred covariance the layer is
+        :math:`y = W (x - m) + c` with the mean m of its inputs, whose c is divided by the output side alone: moments of
+        centred inputs know nothing of the direction m, in which steps would otherwise be as long as the damping allows.
+        """
+        if g is None:
+            return divide(G), None
+        if self.homogeneous:
+            D = divide(torch.cat([G, g[:, None]], 1))
+            return D[:, :-1], D[:, -1]
+        bias = self.output.solve(g[None])[0]
+        if not self.centred:
+            return divide(G), bias
+        mean = self.input.mean_ / self.unit
+        D = divide(G - g[:, None] * mean)
+        return D, bias - D @ mean
+
 
 def make_layers(settings: Any, shapes: Sequence[tuple[Any, bool, str]], like: Tensor) -> list[Layer]:
     """Return the sides of all maps, given the shapes of their weights, whether they have biases, and names."""
@@ -87,7 +108,8 @@ def make_layers(settings: Any, shapes: Sequence[tuple[Any, bool, str]], like: Te
         homogeneous = bias and isinstance(inner, Covariance) and not inner.centered
         inner.bind(fan_in + homogeneous, like, "input", name)
         outer.bind(shape[0], like, "output", name)
-        layers.append(Layer(inner, outer, homogeneous))
+        centred = bias and isinstance(inner, Covariance) and inner.centered
+        layers.append(Layer(inner, outer, homogeneous, centred))
     return layers
 
 
@@ -98,7 +120,7 @@ def learn(layer: Layer, x: Tensor, d: Tensor | None, weight: Tensor) -> None:
         x = patches(x)
     if x.ndim == 3:  # pixels by pixels: inputs summed over them, derivatives averaged
         pixels = x.shape[1]
-        scale = math.sqrt(pixels)
+        scale = layer.unit = math.sqrt(pixels)
         x, input_weight = x.flatten(0, 1), (weight / pixels).repeat_interleave(pixels)
     else:
         input_weight = weight

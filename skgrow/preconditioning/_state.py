@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgrow.networks import LayerPass, Network
+from skgrow.networks import MLP, LayerPass, Network
 from skgrow.preconditioning._covariance import Covariance
 from skgrow.preconditioning._layers import Layer, fisher_seeds, learn, make_layers, widen_side
 from skgrow.training import Problem
@@ -103,14 +103,11 @@ class State:
             if w.start == w.stop:  # a layer that is still empty
                 found[b] = gradient[b]
                 continue
-            G, g = gradient[w].view(shape[0], -1), gradient[b]
-            if layer.homogeneous:
-                D = divide(layer, torch.cat([G, g[:, None]], 1))
-                found[w], found[b] = D[:, :-1].reshape(-1), D[:, -1]
-                continue
-            found[w] = divide(layer, G).reshape(-1)
-            if len(g):
-                found[b] = layer.output.solve(g[None])[0]
+            g = gradient[b] if b.stop > b.start else None
+            D, d = layer.affine(gradient[w].view(shape[0], -1), g, lambda G, layer=layer: divide(layer, G))  # type: ignore[misc]
+            found[w] = D.reshape(-1)
+            if d is not None:
+                found[b] = d
         return found
 
     def _learn(self, network: Network, batch: Problem, state: LayerPass, E: Tensor) -> None:
@@ -150,7 +147,7 @@ class State:
             directions.append(self.previous)
         D = torch.stack(directions, 1)
         ridge = gamma + batch.alpha / batch.total_weight
-        tangents = [_tangent(network, batch.X, d) for d in directions]
+        tangents = [_tangent(network, state, batch.X, d) for d in directions]
         roots = batch.loss.curvature_root(state.output, batch.Y)
         seen = [t if roots is None else torch.einsum("knc,nc->nk", roots, t) for t in tangents]
         flat = torch.stack([(s * batch.g.sqrt()[:, None]).reshape(-1) for s in seen], 1)
@@ -219,6 +216,14 @@ def previous_slices(state: State) -> list[tuple[slice, slice]]:
     return getattr(state, "slices", [])
 
 
-def _tangent(network: Network, X: Tensor, direction: Tensor) -> Tensor:
+def _tangent(network: Network, state: LayerPass, X: Tensor, direction: Tensor) -> Tensor:
     """Return the derivative of the outputs along a direction of the parameters."""
-    return torch.func.jvp(lambda theta: network.with_theta(theta)(X), (network.theta,), (direction,))[1]
+    if not isinstance(network, MLP):
+        return torch.func.jvp(lambda theta: network.with_theta(theta)(X), (network.theta,), (direction,))[1]
+    along = network.with_theta(direction)
+    found = state.inputs[0].new_zeros(())
+    for i, (x, W) in enumerate(zip(state.inputs, network.weights, strict=True)):
+        inner = torch.addmm(along.biases[i], x, along.weights[i].T)
+        inner = inner if i == 0 else inner.addmm_(found, W.T)
+        found = inner * state.slopes[i] if i < len(state.slopes) else inner
+    return found

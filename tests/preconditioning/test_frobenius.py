@@ -19,6 +19,7 @@ from skgrow.preconditioning import (
     as_preconditioner,
     kfac,
 )
+from skgrow.preconditioning._state import _tangent
 from skgrow.training import Adam, CrossEntropy, Logistic, Monitor, Problem, SquaredError, StochasticGradient, descend
 
 
@@ -170,6 +171,28 @@ def test_a_step_does_not_see_linear_coordinates():
         _, gradient = prob.value_and_gradient(net)
         plain.append(net.with_theta(net.theta - 1e-3 * gradient)(prob.X) - net(prob.X))
     assert (plain[0] - plain[1]).norm() > 0.1 * plain[0].norm()
+
+
+def test_centred_covariances_see_the_bias_at_the_mean():
+    """y = W (x - m) + c: without damping of the weights the step is that of the homogeneous second moment."""
+    _, problem = task()
+    shifted = Problem(problem.X + torch.tensor([3.0, -2.0, 1.0, 0.5]).double(), problem.Y, loss=problem.loss)
+    network = glorot(MLP((4, 3), None, Activation("tanh")), 0, shifted.X)
+    steps = []
+    for inner in (Covariance(**BATCH), SecondMoment(**BATCH)):
+        settings = FrobeniusPreconditioner(input=inner, output="euclidean", damping=1e-12)
+        steps.append(started(settings, network).step(network, shifted)[1])
+    torch.testing.assert_close(steps[0], steps[1], rtol=1e-5, atol=1e-8)
+
+
+def test_tangents_are_those_of_the_outputs():
+    for kind in ("mlp", "resnet", "cnn"):
+        network, problem = task(kind)
+        direction = torch.randn(network.n_parameters, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+        found = _tangent(network, network.forward_pass(problem.X), problem.X, direction)
+        t = 1e-6
+        ends = [network.with_theta(network.theta + sign * t * direction)(problem.X) for sign in (1, -1)]
+        torch.testing.assert_close(found, (ends[0] - ends[1]) / (2 * t), rtol=1e-6, atol=1e-7)
 
 
 def test_pi_splits_the_damping():
@@ -400,6 +423,7 @@ def test_errors_name_what_is_wrong():
         ({"damping": -1}, "damping must be > 0"),
         ({"split": "x"}, "split must be one of"),
         ({"adapt": "x"}, "adapt must be one of"),
+        ({"adapt": "lm"}, "needs rescale or exact_momentum"),
         ({"combine": "x"}, "combine must be one of"),
         ({"fisher": "x"}, "fisher must be one of"),
         ({"inverse_every": 0}, "inverse_every must be at least 1"),

@@ -141,6 +141,19 @@ def test_structures():
     torch.testing.assert_close(whole.apply(v), again.apply(v), rtol=1e-7, atol=1e-9)
 
 
+def test_leading_parts_of_many_samples_are_found_at_random():
+    generator = torch.Generator().manual_seed(0)
+    spread = torch.logspace(0, -3, 400, dtype=torch.float64)
+    X = torch.randn(500, 400, generator=generator, dtype=torch.float64) * spread
+    low, dense = (SecondMoment(structure=s, rank=20, window="batch").bind(400, LIKE) for s in ("lowrank", "dense"))
+    for inner in (low, dense):
+        inner.update(X)
+    values = torch.linalg.eigvalsh(dense.covariance())
+    found = torch.linalg.eigvalsh(low.rows_ @ low.rows_.T)
+    assert 0.97 * values[-20:].sum() < found.sum() <= values[-20:].sum() * (1 + 1e-9)
+    torch.testing.assert_close(low.covariance().diagonal(), dense.covariance().diagonal(), rtol=1e-8, atol=1e-12)
+
+
 def test_only_some_updates_are_used():
     inner = SecondMoment(window="batch", update_every=3).bind(SIZE, LIKE)
     for seed in range(5):
