@@ -25,7 +25,9 @@ from skgrow import (
         SensLIRegressor(max_iter=60),
         SensLIRegressor(architecture="resnet", hidden_layer_sizes=(8, 8), activation="tanh", solver="lm", max_iter=60),
         SensLIClassifier(hidden_layer_sizes=(20,), schedule="every", max_iter=60),
-        SensLIClassifier(architecture="resnet", hidden_layer_sizes=(8,), solver="lbfgs", widen=True, max_iter=60),
+        SensLIClassifier(
+            architecture="resnet", hidden_layer_sizes=(8,), solver="lbfgs", widen=True, alpha=0.1, max_iter=60
+        ),
         PreconditionedMLPRegressor(hidden_layer_sizes=(20,), max_iter=60),
         PreconditionedMLPClassifier(hidden_layer_sizes=(10, 10), activation="logistic", max_iter=60),
         PreconditionedMLPRegressor(preconditioner=None, solver="lbfgs", hidden_layer_sizes=(10,), max_iter=60),

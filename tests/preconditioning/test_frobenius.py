@@ -377,7 +377,7 @@ def test_a_torch_model_trains_with_any_optimizer():
             loss.backward()
             attached.step()
             optimizer.step()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         assert losses[-1] < 0.9 * losses[0]
         attached.detach()
         model(problem.X)
