@@ -20,8 +20,8 @@ insertion, and two per entry of each position's gradient. Evaluations of the los
 seconds have them.
 
 **images**: a small convolutional network (4 and 8 channels) on digits (8 x 8) and mnist_5k (28 x 28), SGD with
-momentum 0.9 and rate 0.01 as in the thesis, batches of 50, 20 epochs; as in the thesis (every 50 of 200 epochs) an
-insertion is considered after each quarter of the epochs, with tau = 1. The extended network is the one SensLI has ended
+momentum 0.9 and rate 0.01 as in the thesis, batches of 50, 20 epochs; one insertion,
+considered after each quarter of the epochs (every 50 of 200 in the thesis) with tau = 1. The extended network is the one SensLI has ended
 with, of new random weights. The schedule, which the training loop asks after every epoch, also looks at the clock and
 keeps the mean loss of the epoch: that is how losses are resolved in time without merits being computed for it. Compared
 is the time until SensLI's loss of an epoch is as small as that of the extended network's last epoch, as a share of all
@@ -415,7 +415,7 @@ def run_images(name, seed):
     X, y = CLASSIFICATION[name]()
     X, X_test, y, y_test = train_test_split(X, y, test_size=n_test, stratify=y, random_state=seed)
     n_classes = len(np.unique(y))
-    model, (seconds, losses) = fit_cnn(X, y, edge, CHANNELS, EPOCHS // 4, len(CHANNELS) + 3, seed)
+    model, (seconds, losses) = fit_cnn(X, y, edge, CHANNELS, EPOCHS // 4, len(CHANNELS) + 1, seed)
     decisions, stages = zip(*stages_after(model.history_), strict=True)
     depth = sum(len(stage) for stage in stages[-1])
     other, (their_seconds, their_losses) = fit_cnn(X, y, edge, stages[-1], EPOCHS, depth, 10_000 + seed)
