@@ -21,11 +21,12 @@ seconds have them.
 
 **images**: a small convolutional network (4 and 8 channels) on digits (8 x 8) and mnist_5k (28 x 28), SGD with
 momentum 0.9 and rate 0.01 as in the thesis, batches of 50, 20 epochs; one insertion,
-considered after each quarter of the epochs (every 50 of 200 in the thesis) with tau = 1. The extended network is the one SensLI has ended
-with, of new random weights. The schedule, which the training loop asks after every epoch, also looks at the clock and
-keeps the mean loss of the epoch: that is how losses are resolved in time without merits being computed for it. Compared
-is the time until SensLI's loss of an epoch is as small as that of the extended network's last epoch, as a share of all
-its epochs' time. It is the process' time on one thread, which other work on the machine hardly touches.
+considered after each quarter of the epochs (every 50 of 200 in the thesis) with tau = 1. The extended network is the
+one SensLI has ended with, of new random weights. The schedule, which the training loop asks after every epoch, also
+looks at the clock and keeps the mean loss of the epoch: that is how losses are resolved in time without merits being
+computed for it. Compared is the time until SensLI's loss of an epoch is as small as that of the extended network's
+last epoch, as a share of all its epochs' time. It is the process' time on one thread, which other work on the machine
+hardly touches.
 
 **tabular**: the estimator's defaults against scikit-learn's MLP of as many layers of 100, five folds.
 
