@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow import growth, training
-from skgrow.estimators._insertion_run import BudgetMonitor
-from skgrow.estimators._run import Run
+from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.networks import MLP, Activation, Network, glorot
 
 

@@ -352,6 +352,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
             "loss": ("squared_error",),
             "activation": ("auto", "relu", "leaky_relu"),
             "early_stopping": ("auto", False),
+            "preconditioner": (None,),
             "dtype": ("auto", "float64"),
         }
         for name, values in allowed.items():

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow import growth, training
-from skgrow.estimators._run import Run, StageMonitor
+from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.networks import Network, glorot
 
 #: Rows from which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
@@ -110,12 +110,3 @@ class InsertionRun(Run):
 
     def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:  # noqa: ARG002
         return self._policy(problem, generator, None).extended(network)
-
-
-class BudgetMonitor(StageMonitor):
-    """Also stops training when all epochs of the estimator's ``max_iter`` have passed, in all stages together."""
-
-    def iteration(self, value: float) -> None:
-        """Take note of one solver iteration."""
-        super().iteration(value)
-        self.stopped = self.stopped or self.epoch >= self.run.estimator.max_iter

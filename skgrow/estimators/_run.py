@@ -278,3 +278,12 @@ class StageMonitor(training.Monitor):
             run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
         )
         self.stopped = self.stopped or stop
+
+
+class BudgetMonitor(StageMonitor):
+    """Also stops training when all epochs of the estimator's ``max_iter`` have passed, in all stages together."""
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration."""
+        super().iteration(value)
+        self.stopped = self.stopped or self.epoch >= self.run.estimator.max_iter

@@ -52,6 +52,9 @@ class InsertingNetwork(TrainedNetwork):
     map_bias: bool
     activation: str
     negative_slope: float
+    selection: str
+    widen: bool
+    new_layer_rate: float
 
     def _run(self) -> Any:
         from skgrow.estimators._insertion_run import InsertionRun
@@ -62,6 +65,13 @@ class InsertingNetwork(TrainedNetwork):
         """Return a network of the architecture at the start."""
         from skgrow.networks import CONVOLUTION_ACTIVATIONS, MLP, Activation, ConvNet, ResNet
 
+        if self.widen and self.selection != "max":
+            raise ValueError(f"widen=True needs selection='max'; got selection={self.selection!r}.")
+        if self.new_layer_rate != 1 and self.solver not in ("adam", "sgd"):
+            raise ValueError(
+                "new_layer_rate is for solver='adam' or 'sgd'; got "
+                f"new_layer_rate={self.new_layer_rate!r}, solver={self.solver!r}."
+            )
         activation = Activation(self.activation, self.negative_slope)
         hidden = self._hidden_layer_sizes()
         if self.architecture == "cnn":

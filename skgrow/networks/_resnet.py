@@ -88,14 +88,6 @@ class ResNet(Network):
         """The first maps of the blocks."""
         return range(1, len(self.shapes) - 1, 2)
 
-    def states(self, X: Tensor) -> list[Tensor]:
-        r"""Return the states between the blocks, :math:`z_0, \dots, z_K`, each of shape (n, width)."""
-        found = [self._map(0, X)]
-        for k in range(self.n_blocks):
-            hidden = self.activation.value(self._map(1 + 2 * k, found[-1]))
-            found.append(torch.addmm(found[-1], hidden, self.weights[2 + 2 * k].T))
-        return found
-
     def _map(self, i: int, x: Tensor) -> Tensor:
         return linear(x, self.weights[i], self.biases[i] if self.has_bias[i] else None)
 

@@ -330,10 +330,6 @@ def _gains(trained: Trained, other: Trained, least: float) -> bool:
     return trained.criterion > other.criterion + max(least, _LEAST_GAIN * abs(other.criterion))
 
 
-def _evident(trained: Trained) -> float:
-    return trained.evidence.log_evidence if trained.evidence is not None else -math.inf
-
-
 def _measure(
     network: Network,
     problem: Problem,

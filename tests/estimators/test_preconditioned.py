@@ -198,3 +198,5 @@ def test_bad_parameters_are_refused(settings, message):
     assert not hasattr(reg, "coefs_")
     with pytest.raises(ValueError, match="preconditioner needs"):
         GrowingRegressor(preconditioner="kfac", solver="lm").fit(X, y)
+    with pytest.raises(ValueError, match="penalty='path' needs preconditioner in"):
+        GrowingRegressor(penalty="path", alpha=1.0, preconditioner="kfac").fit(X, y)

@@ -307,6 +307,8 @@ def test_interruption_keeps_the_network_so_far(monkeypatch):
         ({"architecture": "cnn", "image_shape": (8, 8), "channels": ()}, "channels must give numbers"),
         ({"architecture": "cnn", "image_shape": (8, 8), "activation": "logistic"}, "needs activation in"),
         ({"image_shape": (8, 8)}, "image_shape is for architecture='cnn'"),
+        ({"widen": True, "selection": "min"}, "widen=True needs selection='max'"),
+        ({"new_layer_rate": 0.1, "solver": "lbfgs"}, "new_layer_rate is for solver='adam' or 'sgd'"),
         ({"tau": -1.0}, "'tau' parameter .* must be a float in the range"),
         ({"hidden_layer_sizes": ()}, "at least one hidden layer"),
         ({"hidden_layer_sizes": (3, 0)}, "widths >= 1"),
@@ -339,3 +341,21 @@ def test_thesis_counts_through_the_estimator():
     mlp = SensLIRegressor(hidden_layer_sizes=(5,), schedule=AtEpochs((3,)), tau=0, max_iter=5)
     mlp.fit(X, np.stack([y, 1 - y], 1))
     assert [row["n_parameters"] for row in mlp.history_] == [27, 57]
+
+
+class Fifth:
+    """A schedule of a user's own, without a base class."""
+
+    def due(self, values, epoch):
+        return len(values) > 5
+
+    def finished(self, loss, n_insertions):
+        return n_insertions >= 2
+
+
+def test_schedules_of_ones_own():
+    X, y = waves()
+    reg = SensLIRegressor(hidden_layer_sizes=(5,), schedule=Fifth(), tau=0, max_iter=30, random_state=0).fit(X, y)
+    assert [row["epoch"] for row in reg.history_] == [5, 10, 15]
+    assert len(reg.architecture_) == 5
+    assert reg.history_[-1]["reason"] == "the schedule has ended"
