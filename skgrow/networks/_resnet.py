@@ -19,8 +19,8 @@ class ResNet(Network):
     r"""A residual network of constant width between linear maps.
 
     The realization is :math:`z_0 = W_{in} x + b_{in}`, then block by block
-    :math:`z_k = z_{k-1} + V_k\, s(U_k z_{k-1} + b_k)`, and the output :math:`W_{out} z_K + b_{out}`: an explicit Euler
-    scheme of step one.
+    :math:`z_k = z_{k-1} + h\, V_k\, s(U_k z_{k-1} + b_k)`, and the output :math:`W_{out} z_K + b_{out}`: an explicit Euler
+    scheme of step h.
 
     Parameters
     ----------
@@ -32,6 +32,9 @@ class ResNet(Network):
         Inside the blocks.
     bias : bool, default=True
         Whether the maps in and out have biases.
+    step : float, default=1
+        The step h. Networks of any step are the same functions, with other V; the step says how far a change of the
+        parameters reaches. :meth:`folded` is the network of step one.
 
     Examples
     --------
@@ -42,8 +45,14 @@ class ResNet(Network):
     """
 
     def __init__(
-        self, layer_sizes: Sequence[int], theta: Tensor | None, activation: Activation, bias: bool = True
+        self,
+        layer_sizes: Sequence[int],
+        theta: Tensor | None,
+        activation: Activation,
+        bias: bool = True,
+        step: float = 1.0,
     ) -> None:
+        self.step = step
         self.layer_sizes = tuple(int(size) for size in layer_sizes)
         d, width, *blocks, c = self.layer_sizes
         shapes, has_bias = [(width, d)], [bias]
@@ -53,20 +62,32 @@ class ResNet(Network):
         super().__init__([*shapes, (c, width)], [*has_bias, bias], theta, activation)
 
     @classmethod
-    def from_arrays(cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation) -> ResNet:
+    def from_arrays(
+        cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation, step: float = 1.0
+    ) -> ResNet:
         """Build a network from its weights and biases (length 0 where there are none), map by map."""
         blocks = [U.shape[0] for U in weights[1:-1:2]]
         sizes = (weights[0].shape[1], weights[0].shape[0], *blocks, weights[-1].shape[0])
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
-        return cls(sizes, torch.cat(parts), activation, bias=len(biases[-1]) > 0)
+        return cls(sizes, torch.cat(parts), activation, len(biases[-1]) > 0, step)
 
     def with_theta(self, theta: Tensor) -> ResNet:
         """Return the same architecture with other parameters."""
-        return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1])
+        return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1], self.step)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ResNet:
         """Return the network of other weights and biases (length 0 where there are none)."""
-        return ResNet.from_arrays(weights, biases, self.activation)
+        return ResNet.from_arrays(weights, biases, self.activation, self.step)
+
+    def with_step(self, step: float) -> ResNet:
+        """Return the same function as an Euler scheme of another step."""
+        weights = list(self.weights)
+        weights[2:-1:2] = [V * (self.step / step) for V in weights[2:-1:2]]
+        return ResNet.from_arrays(weights, self.biases, self.activation, step)
+
+    def folded(self) -> ResNet:
+        """Return the same function as an Euler scheme of step one."""
+        return self if self.step == 1 else self.with_step(1.0)
 
     @property
     def depth(self) -> int:
@@ -95,7 +116,8 @@ class ResNet(Network):
         """Return the output, shape (n, c)."""
         z = self._map(0, X)
         for k in range(self.n_blocks):
-            z = torch.addmm(z, self.activation.value(self._map(1 + 2 * k, z)), self.weights[2 + 2 * k].T)
+            H = self.activation.value(self._map(1 + 2 * k, z))
+            z = torch.addmm(z, H, self.weights[2 + 2 * k].T, alpha=self.step)
         return self._map(-1, z)
 
     def forward_pass(self, X: Tensor) -> LayerPass:
@@ -107,7 +129,7 @@ class ResNet(Network):
             H = self.activation.value(Z)
             slopes.append(self.activation.derivative(Z, H))
             inputs += [z, H]
-            z = torch.addmm(z, H, self.weights[2 + 2 * k].T)
+            z = torch.addmm(z, H, self.weights[2 + 2 * k].T, alpha=self.step)
         return LayerPass([*inputs, z], slopes, self._map(-1, z))
 
     def backward_pass(self, state: LayerPass, output_delta: Tensor) -> list[Tensor]:
@@ -115,8 +137,9 @@ class ResNet(Network):
         deltas = [output_delta]
         at_state = torch.matmul(output_delta, self.weights[-1])
         for k in reversed(range(self.n_blocks)):
-            inside = torch.matmul(at_state, self.weights[2 + 2 * k]).mul_(state.slopes[k])
-            deltas += [at_state, inside]
+            outside = at_state if self.step == 1 else at_state * self.step
+            inside = torch.matmul(outside, self.weights[2 + 2 * k]).mul_(state.slopes[k])
+            deltas += [outside, inside]
             at_state = at_state + torch.matmul(inside, self.weights[1 + 2 * k])
         return [*deltas, at_state][::-1]
 
@@ -152,5 +175,6 @@ class ResNet(Network):
     def insertion_pairs(self, state: LayerPass, deltas: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
         """Return derivatives at the states and what the new blocks' V would multiply, point by point."""
         # maps at even places end in states, those at odd places start from them
-        at_state = zip(deltas[:-1:2], state.inputs[1::2], strict=True)
+        outside = [deltas[0] * self.step, *deltas[2:-1:2]]
+        at_state = zip(outside, state.inputs[1::2], strict=True)
         return [(d, self.activation.value(self._scale * z)) for d, z in at_state]

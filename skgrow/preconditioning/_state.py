@@ -76,8 +76,7 @@ class State:
         value, E = batch.loss.value_and_negative_gradient(state.output, batch.Y)
         deltas = network.backward_pass(state, E * -batch.g[:, None])
         gradient = network.gradient_of(deltas, state)
-        free = network.slices[-1][1].start
-        gradient[:free].add_(network.theta[:free], alpha=batch.alpha / batch.total_weight)
+        batch.add_penalty_gradient(network, gradient)
         objective = value @ batch.g + batch.penalty(network)
         self._learn(network, batch, state, E)
         gamma = self.settings.gamma(self.steps) * self.factor

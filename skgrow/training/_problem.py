@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -110,6 +112,11 @@ class Problem:
         theta = network.theta[: network.slices[-1][1].start]
         return (theta @ theta) * (self.alpha / (2 * self.total_weight))
 
+    def add_penalty_gradient(self, network: Network, gradient: Tensor) -> None:
+        """Add the gradient of the L2 penalty to the vector given."""
+        free = network.slices[-1][1].start
+        gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
+
     # values and derivatives --------------------------------------------------------------------------------
 
     def outputs(self, network: Network) -> Tensor:
@@ -158,8 +165,7 @@ class Problem:
     def value_and_gradient(self, network: Network) -> tuple[Tensor, Tensor]:
         """Return the objective and its gradient with respect to ``network.theta``."""
         value, gradient = self._value_and_gradient(network)
-        free = network.slices[-1][1].start
-        gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
+        self.add_penalty_gradient(network, gradient)
         return value + self.penalty(network), gradient
 
     def _value_and_gradient(self, network: Network) -> tuple[Tensor, ...]:
@@ -222,7 +228,7 @@ class Problem:
 
     # mini-batches ------------------------------------------------------------------------------------------
 
-    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Problem]:
+    def batches(self, batch_size: int, generator: torch.Generator) -> Iterator[Self]:
         """Yield problems on a random partition of the samples.
 
         Sample weights are rescaled so that the mean over batches of equal size is the whole problem; the
@@ -234,12 +240,15 @@ class Problem:
         n = self.n_samples
         order = torch.randperm(n, generator=generator).to(self.X.device)
         for rows in order.split(batch_size):
-            batch = object.__new__(Problem)
-            batch.X, batch.Y, batch.sample_weight = self.X[rows], self.Y[rows], self.sample_weight
-            batch.alpha, batch.loss, batch.total_weight = self.alpha, self.loss, self.total_weight
-            batch.auto_alpha, batch.operator, batch.offset, batch.penalty_kind = False, None, None, self.penalty_kind
-            batch.g = self.g[rows] * (n / len(rows))
-            yield batch
+            yield self._batch(rows, n / len(rows))
+
+    def _batch(self, rows: Tensor, factor: float) -> Self:
+        """Return the problem on some rows, whose weights are multiplied with a factor."""
+        batch = copy(self)
+        batch.__dict__.pop("input_gram", None)
+        batch.X, batch.Y, batch.g = self.X[rows], self.Y[rows], self.g[rows] * factor
+        batch.auto_alpha = False
+        return batch
 
 
 def gram_matrix(J: Tensor) -> Tensor:

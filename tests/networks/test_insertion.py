@@ -27,6 +27,8 @@ def random_network(kind, activation, seed=0):
         network, d = MLP((3, 4, 5, 2), theta(16 + 25 + 12), s), 3
     elif kind == "resnet":
         network, d = ResNet((3, 4, 5, 2, 2), theta(16 + 5 * 5 + 20 + 2 * 5 + 8 + 10), s), 3
+    elif kind == "resnet of small steps":
+        network, d = ResNet((3, 4, 5, 2, 2), theta(16 + 5 * 5 + 20 + 2 * 5 + 8 + 10), s, step=0.3), 3
     elif kind == "resnet without biases":
         network, d = ResNet((3, 4, 4, 2), theta(12 + 20 + 16 + 8), s, bias=False), 3
     else:  # odd sizes: the last row and column take no part in pooling
@@ -38,7 +40,7 @@ def random_network(kind, activation, seed=0):
 NETWORKS = [
     *(
         (kind, name)
-        for kind in ("mlp", "resnet", "resnet without biases")
+        for kind in ("mlp", "resnet", "resnet of small steps", "resnet without biases")
         for name in ("relu", "leaky_relu", "tanh", "logistic")
     ),
     ("cnn", "relu"),
@@ -50,11 +52,11 @@ NETWORKS = [
 @pytest.mark.parametrize(("kind", "activation"), NETWORKS)
 def test_layer_pass_is_autograd(kind, activation):
     network, X = random_network(kind, activation)
-    module = to_torch(network)
     target = torch.linspace(-1, 1, 2 * len(X), dtype=torch.float64).view(len(X), 2)
-    F = module(X)
-    (F * target).sum().backward()
-    expected = torch.cat([p.grad.reshape(-1) for p in module.parameters()])
+    F = to_torch(network)(X)
+    theta = network.theta.clone().requires_grad_()
+    (network.with_theta(theta)(X) * target).sum().backward()
+    expected = theta.grad
     state = network.forward_pass(X)
     torch.testing.assert_close(network(X), F, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(state.output, F, rtol=1e-12, atol=1e-12)
@@ -177,3 +179,11 @@ def test_errors_name_what_is_wrong():
     one = torch.ones(1)
     with pytest.raises(ValueError, match="biases in the first and last map"):
         from_standardized(bare, one, one, one, one)
+
+
+def test_networks_of_all_steps_are_the_same_functions():
+    network, X = random_network("resnet", "tanh")
+    other = network.with_step(0.25)
+    assert other.step == 0.25
+    torch.testing.assert_close(other(X), network(X), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(other.folded().theta, network.theta, rtol=1e-12, atol=1e-12)

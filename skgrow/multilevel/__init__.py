@@ -1,0 +1,13 @@
+"""Multilevel training: transfer operators, hierarchies, coarse grid corrections (MG/Opt)."""
+
+from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
+
+__all__ = [
+    "Aggregation",
+    "Blocks",
+    "Identity",
+    "Subspace",
+    "Transfer",
+    "constant",
+    "linear",
+]
