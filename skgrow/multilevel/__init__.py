@@ -1,5 +1,6 @@
 """Multilevel training: transfer operators, hierarchies, coarse grid corrections (MG/Opt)."""
 
+from skgrow.multilevel._bases import eigenbasis, lanczos_basis
 from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
 
 __all__ = [
@@ -9,5 +10,7 @@ __all__ = [
     "Subspace",
     "Transfer",
     "constant",
+    "eigenbasis",
+    "lanczos_basis",
     "linear",
 ]
