@@ -17,7 +17,7 @@ TRANSFERS = {
     "subspace": Subspace(torch.linalg.qr(torch.randn(12, 5, generator=torch.Generator().manual_seed(1)).double())[0]),
 }
 EACH_TRANSFER = pytest.mark.parametrize("transfer", TRANSFERS.values(), ids=list(TRANSFERS))
-EACH_SEED = pytest.mark.parametrize("seed", range(3))
+EACH_SEED = pytest.mark.parametrize("seed", range(2))
 
 
 def problem(n, seed, low=0.1, high=5.0):
@@ -178,7 +178,7 @@ def test_an_estimate_varies_as_the_outer_product_does():
     options = {"theta0": v, "noise": (p, 0.0), "learning_rate": rate, "n_iter": n, "correct_at": ()}
     exact = v - (A @ v - b)
     noise = (
-        torch.stack([mgopt_quadratic(A, b, Identity(3), random_state=s, **options).theta for s in range(2000)]) - exact
+        torch.stack([mgopt_quadratic(A, b, Identity(3), random_state=s, **options).theta for s in range(1000)]) - exact
     )
     expected = p**4 / 9 * ((v @ v) * torch.eye(3) + torch.outer(v, v) - 1.2 * torch.diag(v * v))
     torch.testing.assert_close(noise.T.cov(correction=0), expected, rtol=0, atol=0.1 * float(expected.max()))
@@ -246,9 +246,9 @@ def appendix_problem(seed):
 
 
 def figure(rate, *, start=1.0, steps=50, more=0, kappa=0.25, exact=False):
-    """Return, as medians over 24 problems, losses above the least and how often corrections were made."""
+    """Return, as medians over 20 problems, losses above the least and how often corrections were made."""
     found = {"largest": [], "smallest": [], "random": []}
-    for seed in range(24):
+    for seed in range(20):
         A, b, theta0 = appendix_problem(seed)
         least = -b @ np.linalg.solve(A, b) / 2
         for which, rows in found.items():
