@@ -198,7 +198,7 @@ class Covariance(InnerProduct):
         if not len(self._wood):
             return w
         w, shape = w.reshape(-1, self.size_), v.shape
-        return torch.addmm(w, w @ self._rows.T, self._wood, alpha=-1).view(shape)
+        return w.addmm_(w @ self._rows.T, self._wood, alpha=-1).view(shape)
 
     def refresh(self) -> None:
         """Factorise now, and from now on only when told to: inverses then lag behind the moments."""

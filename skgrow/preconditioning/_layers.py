@@ -63,7 +63,7 @@ class Layer:
 
     def divide(self, G: Tensor) -> Tensor:
         r"""Return :math:`R_Y^{-1} G R_X` of a gradient (out, in)."""
-        return self.output.solve(self.input.apply(G).T).T
+        return self.input.apply(self.output.solve(G.T).T)  # in this order the result's rows are contiguous
 
     def divide_by_sum(self, G: Tensor, rho: float) -> Tensor:
         """Return D with rho (D A + B D) = G, up to the damping of both sides."""

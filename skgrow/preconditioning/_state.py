@@ -104,7 +104,7 @@ class State:
                 continue
             g = gradient[b] if b.stop > b.start else None
             D, d = layer.affine(gradient[w].view(shape[0], -1), g, lambda G, layer=layer: divide(layer, G))  # type: ignore[misc]
-            found[w] = D.reshape(-1)
+            found[w].view_as(D).copy_(D)
             if d is not None:
                 found[b] = d
         return found
