@@ -283,5 +283,7 @@ def _leading(rows: Tensor, rank: int) -> Tensor:
         for _ in range(2):
             basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
         rows = torch.linalg.qr(rows @ basis).Q.T @ rows
+    elif len(rows) > rows.shape[1]:
+        rows = torch.linalg.qr(rows, mode="r").R
     vectors = torch.linalg.eigh(rows @ rows.T).eigenvectors
     return vectors[:, -rank:].T @ rows
