@@ -148,12 +148,10 @@ def fisher_seeds(loss: Loss, F: Tensor, E: Tensor, fisher: str, generator: torch
         return -E
     roots = loss.curvature_root(F, F)
     n, c = F.shape
-    if roots is None:
-        roots = torch.eye(c, dtype=F.dtype, device=F.device).unsqueeze(1).expand(c, n, c)
     if fisher == "exact":
-        return roots
-    signs = torch.randint(0, 2, roots.shape[:2], generator=generator).to(F) * 2 - 1
-    return torch.einsum("kn,knc->nc", signs, roots)
+        return torch.eye(c, dtype=F.dtype, device=F.device).unsqueeze(1).expand(c, n, c) if roots is None else roots
+    signs = torch.randint(0, 2, (c, n), generator=generator).to(F) * 2 - 1
+    return signs.T if roots is None else torch.einsum("kn,knc->nc", signs, roots)
 
 
 def widen_side(side: InnerProduct, size: int, homogeneous: bool) -> None:
