@@ -17,7 +17,7 @@ class FixedRun(Run):
 
     _kink_support = 0.0
 
-    def _template(self, d: int, c: int) -> MLP:
+    def _template(self, d: int, c: int) -> Network:
         estimator = self.estimator
         activation = Activation(estimator.activation, estimator.negative_slope)
         return MLP((d, *estimator._hidden_layer_sizes(), c), None, activation)

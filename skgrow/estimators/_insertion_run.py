@@ -24,10 +24,6 @@ class InsertionRun(Run):
     def _work(self, n: int, d: int, c: int) -> float:
         return n * self.estimator._template(d, c).flops
 
-    def _n_channels(self, d: int) -> int:
-        estimator = self.estimator
-        return estimator._image_shape(d)[0] if estimator.architecture == "cnn" else d
-
     def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
         choice = self.estimator.early_stopping
         if choice == "auto":

@@ -20,7 +20,7 @@ from skgrow.networks import MLP, Activation, Network, from_standardized
 from skgrow.preconditioning import as_preconditioner
 from skgrow.training import Trained
 
-#: Entries of X up to which one thread is used on a CPU.
+#: Entries of X, or of a mini-batch, up to which one thread is used on a CPU.
 _SINGLE_THREAD_SIZE = 50_000
 
 
@@ -66,7 +66,7 @@ class Run:
             )
             self.scaling = Scaling(x_mean, x_scale, y_mean, y_scale, kind == "log")
         else:
-            self.scaling = Scaling.of(samples, estimator.standardize, kind, self._n_channels(d))
+            self.scaling = Scaling.of(samples, estimator.standardize, kind, estimator._n_channels(d))
         self.samples = self.scaling.apply(samples)
         self.held_out = self.scaling.apply(held_out) if held_out is not None else None
         if self.everything is not None:
@@ -87,10 +87,6 @@ class Run:
 
     def _curvature_kind(self, n: int, d: int, c: int) -> str:  # noqa: ARG002
         return "dense"
-
-    def _n_channels(self, d: int) -> int:
-        """Return the number of groups of features that share their units."""
-        return d
 
     def _first_order(self, n: int) -> bool:
         """Return whether single precision will do: with mini-batches."""
@@ -130,7 +126,10 @@ class Run:
 
     def _threads(self) -> Any:
         """On small data one thread: there is nothing to share, and on busy cores threads wait for each other."""
-        if self.device.type == "cpu" and self.samples.X.numel() <= _SINGLE_THREAD_SIZE:
+        rows, columns = self.samples.X.shape
+        if self._first_order(rows):
+            rows = min(rows, 200 if self.estimator.batch_size == "auto" else self.estimator.batch_size)
+        if self.device.type == "cpu" and rows * columns <= _SINGLE_THREAD_SIZE:
             return threadpool_limits(1)
         return nullcontext()
 
@@ -262,6 +261,15 @@ class StageMonitor(training.Monitor):
 
     def stage(self, row: dict[str, Any], network: Network) -> None:
         """Log the row and call the callbacks, which may ask to stop."""
+        self.log(row)
+        run = self.run
+        stop = _callbacks.report_stage(
+            run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
+        )
+        self.stopped = self.stopped or stop
+
+    def log(self, row: dict[str, Any]) -> None:
+        """Log the row."""
         run = self.run
         if run.estimator.verbose:
             _callbacks.logger.info(
@@ -274,10 +282,6 @@ class StageMonitor(training.Monitor):
                 row["criterion"],
                 row["time"],
             )
-        stop = _callbacks.report_stage(
-            run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
-        )
-        self.stopped = self.stopped or stop
 
 
 class BudgetMonitor(StageMonitor):

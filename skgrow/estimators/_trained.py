@@ -66,6 +66,10 @@ class TrainedNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
         """Return the units of targets, see ``Scaling.of``."""
         return "none"
 
+    def _n_channels(self, n_features: int) -> int:
+        """Return the number of groups of features that share their units."""
+        return n_features
+
     def _make_operator(self, samples: Any, scaling: Any) -> Any:  # noqa: ARG002
         """Return the operator on functions of inputs in the units of training, or None."""
         return None

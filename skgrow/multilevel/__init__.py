@@ -1,19 +1,49 @@
 """Multilevel training: transfer operators, hierarchies, coarse grid corrections (MG/Opt)."""
 
 from skgrow.multilevel._bases import eigenbasis, lanczos_basis
+from skgrow.multilevel._hierarchies import (
+    HIERARCHIES,
+    BatchHierarchy,
+    DepthHierarchy,
+    Hierarchy,
+    ResolutionHierarchy,
+    SubspaceHierarchy,
+    WidthHierarchy,
+    as_hierarchy,
+)
+from skgrow.multilevel._level import Correction, Level, LevelProblem, Work
+from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, nested_iteration
 from skgrow.multilevel._quadratic import QuadraticResult, mgopt_quadratic
+from skgrow.multilevel._subspace import SubspaceNetwork
 from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
 
 __all__ = [
+    "HIERARCHIES",
     "Aggregation",
+    "BatchHierarchy",
     "Blocks",
+    "Correction",
+    "DepthHierarchy",
+    "Hierarchy",
     "Identity",
+    "Level",
+    "LevelProblem",
+    "MGOptPolicy",
     "QuadraticResult",
+    "ResolutionHierarchy",
     "Subspace",
+    "SubspaceHierarchy",
+    "SubspaceNetwork",
     "Transfer",
+    "WidthHierarchy",
+    "Work",
+    "as_hierarchy",
+    "build_levels",
     "constant",
     "eigenbasis",
+    "first_network",
     "lanczos_basis",
     "linear",
     "mgopt_quadratic",
+    "nested_iteration",
 ]

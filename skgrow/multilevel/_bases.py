@@ -56,7 +56,13 @@ def eigenbasis(A: Any, m: int, which: str = "largest", *, random_state: Any = No
 
 
 def lanczos_basis(
-    apply: Callable[[Tensor], Tensor], n: int, m: int, which: str = "largest", *, random_state: Any = None
+    apply: Callable[[Tensor], Tensor],
+    n: int,
+    m: int,
+    which: str = "largest",
+    *,
+    tol: float = 0.0,
+    random_state: Any = None,
 ) -> Tensor:
     r"""Return orthonormal eigenvectors of a symmetric matrix of which only products with vectors are known.
 
@@ -73,6 +79,8 @@ def lanczos_basis(
         Number of eigenvectors, from 1 to n.
     which : {"largest", "smallest"}, default="largest"
         At which end of the spectrum; the extreme one comes first.
+    tol : float, default=0
+        Relative to the size of the spectrum, to which eigenvalues are found; 0 is the precision of the machine.
     random_state : int, RandomState instance or None, default=None
         Draws the first vector.
 
@@ -100,9 +108,20 @@ def lanczos_basis(
     _check(m, n, which, list(ENDS))
     if m == n:
         return eigenbasis(torch.stack([apply(e) for e in torch.eye(n, dtype=torch.float64)]).detach(), m, which)
-    operator = LinearOperator((n, n), lambda v: apply(torch.tensor(v)).detach().numpy(), dtype=np.float64)
+    v0 = check_random_state(random_state).normal(size=n)
+
+    def extreme(count: int, end: str, shift: float) -> tuple[np.ndarray, np.ndarray]:
+        def product(v: np.ndarray) -> np.ndarray:
+            return apply(torch.tensor(v)).detach().numpy() - shift * v
+
+        operator = LinearOperator((n, n), product, dtype=np.float64)
+        values, vectors = eigsh(operator, count, which=end, v0=v0, tol=tol)
+        return values + shift, vectors
+
     try:
-        values, vectors = eigsh(operator, m, which=ENDS[which], v0=check_random_state(random_state).normal(size=n))
+        # ARPACK's tolerance is relative to each eigenvalue: small ones are found as the far end of a shifted spectrum
+        shift = float(extreme(1, "LA", 0.0)[0][0]) if tol and which == "smallest" else 0.0
+        values, vectors = extreme(m, ENDS[which], shift)
     except ArpackNoConvergence as error:
         values, vectors = error.eigenvalues, error.eigenvectors
         if not len(values):

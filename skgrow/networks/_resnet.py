@@ -19,8 +19,8 @@ class ResNet(Network):
     r"""A residual network of constant width between linear maps.
 
     The realization is :math:`z_0 = W_{in} x + b_{in}`, then block by block
-    :math:`z_k = z_{k-1} + h\, V_k\, s(U_k z_{k-1} + b_k)`, and the output :math:`W_{out} z_K + b_{out}`: an explicit Euler
-    scheme of step h.
+    :math:`z_k = z_{k-1} + h\, V_k\, s(U_k z_{k-1} + b_k)`, and the output :math:`W_{out} z_K + b_{out}`: an explicit
+    Euler scheme of step h.
 
     Parameters
     ----------

@@ -70,6 +70,7 @@ class State:
     def step(self, network: Network, batch: Problem) -> tuple[Tensor, Tensor]:
         """Return the objective of a batch, and its preconditioned gradient or, if ``direct``, minus the step itself."""
         self.slices = network.slices
+        batch.count(network, 1.0)
         state = network.forward_pass(batch.X)
         if batch.offset is not None:
             state = replace(state, output=state.output + batch.offset)

@@ -3,7 +3,7 @@
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
 from skgrow.training._curvature import Curvature, DenseCurvature, KroneckerCurvature, curvature_of, damped_cholesky
 from skgrow.training._evidence import Evidence, evidence
-from skgrow.training._first_order import Adam, StochasticGradient
+from skgrow.training._first_order import Adam, MiniBatchState, StochasticGradient
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
 from skgrow.training._lbfgs import LBFGS
@@ -32,6 +32,7 @@ __all__ = [
     "LevenbergMarquardt",
     "Logistic",
     "Loss",
+    "MiniBatchState",
     "Monitor",
     "Operator",
     "Poisson",

@@ -196,8 +196,11 @@ def fit(
     history: History,
     validation: Problem | None = None,
     criterion: str = "objective",
+    state: Any = None,
 ) -> Trained:
     """Train, act, train, ... and return the network of the best criterion.
+
+    Solvers go on from ``state``, where one is given, of a network of the same parameters.
 
     The ``criterion`` is ``"validation"`` (minus the validation loss), ``"gcv"`` (minus generalised
     cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of
@@ -219,7 +222,7 @@ def fit(
             )
             return _measure(state.network, problem, validation, criterion, state)
 
-        previous = before.state if before is not None else None
+        previous = before.state if before is not None else state
         if not (problem.auto_alpha and in_rounds):
             trained = run(start, max_iter, previous, kept)
         else:
@@ -250,7 +253,7 @@ def fit(
 
     # of a log likelihood, less than one in total says nothing
     least = {"gcv": 1 / problem.total_weight, "evidence": 1.0}.get(criterion, 0.0) * problem.loss.known_dispersion
-    best = current = train(network, None, None)
+    best = current = train(network, None, None if state is None else torch.arange(network.n_parameters))
     record(current, "start", True, None)
     try:
         while not monitor.stopped:

@@ -117,6 +117,9 @@ class Problem:
         free = network.slices[-1][1].start
         gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
 
+    def count(self, network: Network, gradients: float) -> None:
+        """Take note of work on this problem, in gradients of it (a loss is a third of one); here nobody asks."""
+
     # values and derivatives --------------------------------------------------------------------------------
 
     def outputs(self, network: Network) -> Tensor:
@@ -142,6 +145,7 @@ class Problem:
 
     def data_loss(self, network: Network) -> Tensor:
         """Return the loss without the penalty."""
+        self.count(network, 1 / 3)
         if self.operator is not None:
             return self.loss.value(self.outputs(network), self.Y) @ self.g
 
@@ -169,6 +173,7 @@ class Problem:
         return value + self.penalty(network), gradient
 
     def _value_and_gradient(self, network: Network) -> tuple[Tensor, ...]:
+        self.count(network, 1.0)
         if self.operator is not None:
             found = torch.func.vjp(self._outputs_of(network), network.theta)
             F, pull_back = found[0], found[1]

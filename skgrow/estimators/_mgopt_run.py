@@ -1,0 +1,132 @@
+"""One fit of a network by multilevel training."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import Any
+
+import torch
+
+from skgrow import growth, multilevel, training
+from skgrow.estimators._fixed_run import FixedRun
+from skgrow.estimators._run import BudgetMonitor, StageMonitor
+from skgrow.networks import Network
+
+
+class MGOptRun(FixedRun):
+    """Training on several levels at once."""
+
+    def _template(self, d: int, c: int) -> Network:
+        return self.estimator._template(d, c)
+
+    def _schedule(self) -> Any:
+        if self.estimator.schedule == "plateau":
+            return growth.Plateau(tol=0.1, patience=2)
+        return super()._schedule()
+
+    def _make_solvers(self, hierarchy: multilevel.Hierarchy, n_levels: int, generator: torch.Generator) -> list[Any]:
+        """Return the solvers of all levels, finest first."""
+        estimator, n = self.estimator, len(self.samples.X)
+        solvers = [self._make_solver(generator)]
+        coarse, size = copy(self), min(200 if estimator.batch_size == "auto" else estimator.batch_size, n)
+        for _ in range(1, n_levels):
+            size = hierarchy.batch_size(size)
+            coarse.estimator = copy(estimator)
+            coarse.estimator.batch_size = size
+            if estimator.coarse_solver is not None:
+                coarse.estimator.solver = estimator.coarse_solver
+            if estimator.coarse_learning_rate_init is not None:
+                coarse.estimator.learning_rate_init = estimator.coarse_learning_rate_init
+            solvers.append(coarse._make_solver(generator))
+        return solvers
+
+    def _fit_networks(self) -> None:
+        estimator, samples = self.estimator, self.samples
+        generator = torch.Generator().manual_seed(self.seed)
+        whole = self._problem(samples, alpha=float(estimator.alpha))
+        template = self._template(samples.X.shape[1], whole.Y.shape[1])
+        template = template.with_theta(samples.X.new_zeros(template.n_parameters))
+        hierarchy = estimator._hierarchy()
+        n_levels = estimator._count_levels(hierarchy, template)
+        levels = multilevel.build_levels(hierarchy, template, whole, n_levels)
+        solvers = self._make_solvers(hierarchy, n_levels, generator)
+        monitor, history = BudgetMonitor(self, estimator.architecture), training.History()
+        state = None
+        with self._threads():
+            if self.previous is not None:
+                network = self._fitted()
+            elif estimator.cycle == "full" and n_levels > 1 and not hierarchy.moves:
+                network, state = multilevel.nested_iteration(
+                    levels,
+                    solvers,
+                    hierarchy,
+                    seed=self.seed,
+                    generator=generator,
+                    schedule=self._schedule(),
+                    max_iter=estimator.max_iter,
+                    monitor=_LevelMonitor(self, monitor),
+                    history=history,
+                )
+            else:
+                network = multilevel.first_network(levels, hierarchy, self.seed, generator)
+            elapsed, first = (history[-1]["time"] if history else 0.0), len(history)
+            policy = multilevel.MGOptPolicy(
+                estimator.tol,
+                -(-estimator.n_iter_no_change // estimator.check_every),
+                levels=levels,
+                solvers=solvers,
+                hierarchy=hierarchy,
+                monitor=monitor,
+                kappa=estimator.kappa,
+                n_coarse=estimator.coarse_iter,
+                correction=estimator.correction,
+                regularization=estimator.regularization,
+                cycles=2 if estimator.cycle == "W" else 1,
+            )
+            held_out = self.held_out
+            best = training.fit(
+                network,
+                levels[0].problem,
+                solvers[0],
+                policy,
+                growth.Every(estimator.check_every),
+                max_iter=estimator.max_iter,
+                monitor=monitor,
+                history=history,
+                validation=None if held_out is None else self._problem(held_out),
+                criterion="objective" if held_out is None else "validation",
+                state=state,
+            )
+        if "work" not in history[-1]:
+            policy.describe(history[-1])
+        for i, row in enumerate(history):
+            row["activation"] = network.activation.name
+            row["time"] += elapsed if i >= first else 0.0
+        self.loss_curve = monitor.loss_curve
+        self._store_common(best, whole, list(history))
+        estimator.best_loss_ = min(row["train_loss"] for row in history[first:])
+        estimator.n_levels_ = n_levels
+
+    def _fitted(self) -> Network:
+        return self.estimator._stepped(super()._fitted())
+
+
+class _LevelMonitor(StageMonitor):
+    """Logs the coarse levels; an interruption there ends training on all levels."""
+
+    def __init__(self, run: Any, finest: training.Monitor) -> None:
+        self.finest = finest
+        super().__init__(run, "coarse")
+
+    @property
+    def stopped(self) -> bool:
+        """Whether training is to stop."""
+        return self.finest.stopped
+
+    @stopped.setter
+    def stopped(self, value: bool) -> None:
+        self.finest.stopped = value or self.finest.stopped
+
+    def stage(self, row: dict[str, Any], network: Network) -> None:  # noqa: ARG002
+        """Log the row."""
+        self.log(row)
