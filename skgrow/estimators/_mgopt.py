@@ -44,6 +44,7 @@ class MultilevelNetwork(ArchitectureNetwork):
         "momentum": [Interval(Real, 0, 1, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "target_loss": [None, Interval(Real, 0, None, closed="neither")],
         "early_stopping": ["boolean"],
     }
 

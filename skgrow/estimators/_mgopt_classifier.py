@@ -91,7 +91,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When a coarse level has been trained enough, with ``cycle="full"``: a name, or a component of
-        :mod:`skgrow.growth`. ``"plateau"`` is here less than a tenth in two epochs.
+        :mod:`skgrow.growth`. ``"plateau"`` is here less than a twentieth in two epochs.
 
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
@@ -125,6 +125,10 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
 
     n_iter_no_change : int, default=10
         Epochs without such a gain after which training ends.
+
+    target_loss : float or None, default=None
+        Training ends with the first epoch whose mean objective (``loss_curve_``) is at most this, as where the noise of
+        the data is known; a coarse level that gets there hands over to the next.
 
     early_stopping : bool, default=False
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -277,6 +281,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
         max_iter: int = 200,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
+        target_loss: float | None = None,
         early_stopping: bool = False,
         validation_fraction: float = 0.1,
         standardize: bool = True,
@@ -316,6 +321,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
         self.max_iter = max_iter
         self.tol = tol
         self.n_iter_no_change = n_iter_no_change
+        self.target_loss = target_loss
         self.early_stopping = early_stopping
         self.validation_fraction = validation_fraction
         self.standardize = standardize

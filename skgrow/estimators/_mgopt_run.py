@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -20,9 +21,9 @@ class MGOptRun(FixedRun):
         return self.estimator._template(d, c)
 
     def _schedule(self) -> Any:
-        if self.estimator.schedule == "plateau":
-            return growth.Plateau(tol=0.1, patience=2)
-        return super()._schedule()
+        named = self.estimator.schedule == "plateau"
+        schedule = growth.Plateau(tol=0.05, patience=2) if named else super(FixedRun, self)._schedule()
+        return _Until(schedule, self.estimator.target_loss)
 
     def _make_solvers(self, hierarchy: multilevel.Hierarchy, n_levels: int, generator: torch.Generator) -> list[Any]:
         """Return the solvers of all levels, finest first."""
@@ -48,9 +49,9 @@ class MGOptRun(FixedRun):
         template = template.with_theta(samples.X.new_zeros(template.n_parameters))
         hierarchy = estimator._hierarchy()
         n_levels = estimator._count_levels(hierarchy, template)
-        levels = multilevel.build_levels(hierarchy, template, whole, n_levels)
+        self.levels = levels = multilevel.build_levels(hierarchy, template, whole, n_levels)
         solvers = self._make_solvers(hierarchy, n_levels, generator)
-        monitor, history = BudgetMonitor(self, estimator.architecture), training.History()
+        monitor, history = _FineMonitor(self, estimator.architecture), training.History()
         state = None
         with self._threads():
             if self.previous is not None:
@@ -109,6 +110,28 @@ class MGOptRun(FixedRun):
 
     def _fitted(self) -> Network:
         return self.estimator._stepped(super()._fitted())
+
+
+@dataclass
+class _Until:
+    """A schedule that is also due at a target."""
+
+    schedule: Any
+    target: float | None
+
+    def due(self, values: list[float], epoch: int) -> bool:
+        """Whether a coarse level has been trained enough."""
+        return (self.target is not None and values[-1] <= self.target) or self.schedule.due(values, epoch)
+
+
+class _FineMonitor(BudgetMonitor):
+    """Ends training at the target, too."""
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration."""
+        super().iteration(value)
+        target = self.run.estimator.target_loss
+        self.stopped = self.stopped or (target is not None and value <= target)
 
 
 class _LevelMonitor(StageMonitor):
