@@ -105,7 +105,9 @@ class MGOptRun(FixedRun):
             row["time"] += elapsed if i >= first else 0.0
         self.loss_curve = monitor.loss_curve
         self._store_common(best, whole, list(history))
-        estimator.best_loss_ = min(row["train_loss"] for row in history[first:])
+        finest = list(history[first:])
+        estimator.best_loss_ = min(row["train_loss"] for row in finest)
+        estimator.validation_scores_ = self._validation_scores(finest)
         estimator.n_levels_ = n_levels
 
     def _fitted(self) -> Network:

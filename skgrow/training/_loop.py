@@ -253,7 +253,8 @@ def fit(
 
     # of a log likelihood, less than one in total says nothing
     least = {"gcv": 1 / problem.total_weight, "evidence": 1.0}.get(criterion, 0.0) * problem.loss.known_dispersion
-    best = current = train(network, None, None if state is None else torch.arange(network.n_parameters))
+    here = torch.arange(network.n_parameters, device=network.theta.device)
+    best = current = train(network, None, None if state is None else here)
     record(current, "start", True, None)
     try:
         while not monitor.stopped:
