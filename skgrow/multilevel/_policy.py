@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
-from torch import Tensor
 
 from skgrow.multilevel._hierarchies import Hierarchy
 from skgrow.multilevel._level import Correction, Level, LevelProblem, Work
@@ -39,13 +38,12 @@ def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_lev
     hierarchy.check(network, n_levels)
     work = Work(network, problem.n_samples, n_levels)
     levels = [Level(network, LevelProblem.of(problem, 0, work))]
-    mass: Tensor | None = None
+    mass = torch.ones_like(network.theta)
     for level in range(1, n_levels):
         finer = levels[-1]
         coarse, transfer = hierarchy.coarsen(finer.network, finer.problem)
         X = hierarchy.inputs(finer.network, finer.problem.X)
-        own = transfer.mass(network.theta)
-        mass = own if mass is None else own * transfer.restrict(mass)
+        mass = transfer.adjoint(mass * transfer.apply(mass.new_ones(transfer.n_coarse)))
         levels.append(Level(coarse, LevelProblem.of(problem, level, work, X, mass), transfer))
     return levels
 
@@ -80,8 +78,6 @@ class MGOptPolicy(FixedPolicy):
         Lambda of the coarse objectives.
     cycles : int
         How often a level descends and is corrected when it is visited: 1 for a V-cycle, 2 for a W-cycle.
-    first : int, default=0
-        The level that is trained; finer ones are not used.
     """
 
     levels: list[Level] = field(kw_only=True)
@@ -93,7 +89,6 @@ class MGOptPolicy(FixedPolicy):
     correction: Any = field(kw_only=True)
     regularization: float = field(kw_only=True)
     cycles: int = field(kw_only=True)
-    first: int = field(default=0, kw_only=True)
 
     def __post_init__(self) -> None:
         self._states: dict[int, Any] = {}
@@ -101,9 +96,9 @@ class MGOptPolicy(FixedPolicy):
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with a corrected network, or the same one, or None to end."""
         proposal = super().act(current, best, history)
-        if proposal is not None and self.first + 1 < len(self.levels):
+        if proposal is not None and len(self.levels) > 1:
             reports: list[dict[str, Any]] = []
-            network = self.correct(self.first, current.network, self.levels[self.first].problem, reports)
+            network = self.correct(0, current.network, self.levels[0].problem, reports)
             history[-1]["corrections"] = reports
             if network is not current.network:
                 proposal = Action("correction", network, current, proposal.kept)
@@ -113,7 +108,7 @@ class MGOptPolicy(FixedPolicy):
     def describe(self, row: dict[str, Any]) -> None:
         """Complete a row of the history."""
         row.setdefault("corrections", [])
-        row["level"] = self.first
+        row["level"] = 0
         row["work"] = list(self.levels[0].problem.work.units)
 
     def correct(self, level: int, network: Network, problem: LevelProblem, reports: list[dict[str, Any]]) -> Network:
@@ -206,12 +201,11 @@ def nested_iteration(
     for level in reversed(range(1, len(levels))):
         problem, row = levels[level].problem, len(history)
         elapsed = history[-1]["time"] if history else 0.0
-        once = FixedPolicy(0.0, 0)
         trained = fit(
             network,
             problem,
             solvers[level],
-            once,
+            FixedPolicy(tol=0.0, patience=0),  # one descent
             schedule,
             max_iter=max_iter,
             monitor=monitor,

@@ -62,9 +62,12 @@ class Transfer(ABC):
         return seen / total if total > 0 else 0.0
 
     def mass(self, like: Tensor) -> Tensor:
-        """Return by how many fine parameters each coarse one counts, the column sums of P squared, (n_coarse,)."""
-        unit = torch.eye(self.n_coarse, dtype=like.dtype, device=like.device)
-        return torch.stack([self.apply(column).square().sum() for column in unit])
+        r"""Return for how many fine parameters each coarse one stands: the row sums of :math:`P^T P`, (n_coarse,).
+
+        This is the diagonal matrix :math:`P^T P` itself, or where that is none, as for linear interpolation, the lumped
+        one.
+        """
+        return self.adjoint(self.apply(like.new_ones(self.n_coarse)))
 
 
 class Identity(Transfer):
@@ -90,10 +93,6 @@ class Identity(Transfer):
     def pinv(self, fine: Tensor) -> Tensor:
         """Return the vector."""
         return fine
-
-    def mass(self, like: Tensor) -> Tensor:
-        """Return ones."""
-        return like.new_ones(self.n_coarse)
 
 
 class Subspace(Transfer):
@@ -122,10 +121,6 @@ class Subspace(Transfer):
     def pinv(self, fine: Tensor) -> Tensor:
         """Return the coordinates of the projection."""
         return self.adjoint(fine)
-
-    def mass(self, like: Tensor) -> Tensor:
-        """Return ones."""
-        return like.new_ones(self.n_coarse)
 
 
 class Blocks(Transfer):
@@ -185,11 +180,6 @@ class Blocks(Transfer):
     def restrict(self, fine: Tensor) -> Tensor:
         """Return the restriction chosen."""
         return self._on_blocks(self._restrictions[self.restriction], fine)
-
-    def mass(self, like: Tensor) -> Tensor:
-        """Return the column sums of the matrix squared, block by block."""
-        ends = like.new_ones(self.before), like.new_ones(self.after)
-        return torch.cat([ends[0], self.matrix.square().sum(0).to(like).repeat_interleave(self.size), ends[1]])
 
 
 def constant(n_coarse: int) -> Tensor:
@@ -278,12 +268,3 @@ class Aggregation(Transfer):
             lambda W, o, a, i, b: W.view(o, a, i, b).sum((1, 3)) / a,
             lambda v, a: v.view(-1, a).mean(1),
         )
-
-    def mass(self, like: Tensor) -> Tensor:
-        """Return the size of the group of outputs over that of inputs."""
-        parts = [
-            like.new_full((count,), factor)
-            for o, a, i, b, bias in self.maps
-            for count, factor in ((o * i, a / b), (o * bias, float(a)))
-        ]
-        return torch.cat(parts)

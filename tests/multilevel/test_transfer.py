@@ -44,7 +44,7 @@ def test_dense_matrix_has_the_same_pseudo_inverse_adjoint_share_and_mass(name):
     inverse = torch.linalg.pinv(P)
     torch.testing.assert_close(transfer.adjoint(g), P.T @ g, rtol=1e-12, atol=1e-12)
     torch.testing.assert_close(transfer.pinv(g), inverse @ g, rtol=1e-11, atol=1e-11)
-    torch.testing.assert_close(transfer.mass(g), P.square().sum(0), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(transfer.mass(g), (P.T @ P).sum(1), rtol=1e-12, atol=1e-12)
     share = (P @ inverse @ g).square().sum() / g.square().sum()
     assert transfer.share(g) == pytest.approx(float(share), abs=1e-12)
     assert 0 <= transfer.share(g) <= 1 + 1e-12
