@@ -84,7 +84,9 @@ def train(name, blocks, seed, variant, rate, target, epochs):
     X, X_test, y, y_test = data(name, seed)
     kind = MGOptRegressor if name in REGRESSION else MGOptClassifier
     Clock.blind, Clock.notes = (target if "blind" in variant else None), []
-    settings = {"target_loss": None if "blind" in variant else target} | {
+    settings = {
+        "target_loss": None if "blind" in variant else target,
+        "early_stopping": False,
         "max_iter": epochs,
         "tol": 0.0,
         "n_iter_no_change": epochs,

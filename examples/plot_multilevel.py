@@ -19,7 +19,8 @@ from skgrow import MGOptClassifier
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-settings = {"hidden_layer_sizes": (32,) * 33, "check_every": 2, "coarse_iter": 2, "max_iter": 24, "random_state": 0}
+settings = {"hidden_layer_sizes": (32,) * 33, "check_every": 2, "coarse_iter": 2, "max_iter": 24}
+settings |= {"early_stopping": False, "random_state": 0}
 models = {
     "one level": {"n_levels": 1},
     "V-cycles": {"cycle": "V"},

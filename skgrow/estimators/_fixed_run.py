@@ -25,11 +25,6 @@ class FixedRun(Run):
     def _work(self, n: int, d: int, c: int) -> float:
         return n * self._template(d, c).flops
 
-    def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
-        if self.estimator.early_stopping and n < 2:
-            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
-        return bool(self.estimator.early_stopping)
-
     def _rates(self) -> dict[str, Any]:
         return super()._rates() | {"patience": 3 if self.estimator.learning_rate == "adaptive" else None}
 

@@ -15,9 +15,6 @@ from skgrow.estimators._run import Run, StageMonitor
 from skgrow.networks import MLP, Activation, Network, glorot
 from skgrow.training import Trained
 
-#: Rows above which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
-_EARLY_STOPPING_ROWS = 10_000
-
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
 _EARLY_STOPPING_FEATURES = 250
 
@@ -48,15 +45,10 @@ class GrowthRun(Run):
         return self.curvature_kind == "kronecker" or super()._first_order(n)
 
     def _stops_early(self, n: int, n_columns: int) -> bool:
-        choice = self.estimator.early_stopping
         if self.estimator.penalty == "path":  # the duality gap judges
             return False
-        if choice == "auto":
-            dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
-            return n > _EARLY_STOPPING_ROWS or (n > 10 and dear)
-        if choice and n < 2:
-            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
-        return bool(choice)
+        dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
+        return super()._stops_early(n, n_columns) or (self.estimator.early_stopping == "auto" and dear and n > 10)
 
     def _fit_networks(self) -> None:
         """Grow one network per activation and store the best."""

@@ -11,9 +11,6 @@ from skgrow import growth, training
 from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.networks import Network, glorot
 
-#: Rows from which ``early_stopping="auto"`` holds out a validation set, as in HistGradientBoosting.
-_EARLY_STOPPING_ROWS = 10_000
-
 
 class InsertionRun(Run):
     """Training that pauses now and then, to insert a layer where the loss is most sensitive to it."""
@@ -23,14 +20,6 @@ class InsertionRun(Run):
 
     def _work(self, n: int, d: int, c: int) -> float:
         return n * self.estimator._template(d, c).flops
-
-    def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
-        choice = self.estimator.early_stopping
-        if choice == "auto":
-            return n > _EARLY_STOPPING_ROWS
-        if choice and n < 2:
-            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
-        return bool(choice)
 
     def _schedule(self) -> Any:
         if self.estimator.schedule == "plateau":

@@ -45,7 +45,6 @@ class MultilevelNetwork(ArchitectureNetwork):
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "target_loss": [None, Interval(Real, 0, None, closed="neither")],
-        "early_stopping": ["boolean"],
     }
 
     _start: ClassVar[dict[str, tuple[int, ...]]] = {"mlp": (128,), "resnet": (32,) * 9, "cnn": ()}

@@ -143,9 +143,9 @@ class MGOptRegressor(NetworkRegressor, MultilevelNetwork):
         Training ends with the first epoch whose mean objective (``loss_curve_``) is at most this, as where the noise of
         the data is known; a coarse level that gets there hands over to the next.
 
-    early_stopping : bool, default=False
+    early_stopping : "auto" or bool, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
-        Not used if ``X_val`` is given.
+        ``"auto"``: if there are more than 100 samples. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -296,7 +296,7 @@ class MGOptRegressor(NetworkRegressor, MultilevelNetwork):
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
         target_loss: float | None = None,
-        early_stopping: bool = False,
+        early_stopping: str | bool = "auto",
         validation_fraction: float = 0.1,
         standardize: bool = True,
         warm_start: bool = False,

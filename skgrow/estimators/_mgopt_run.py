@@ -17,6 +17,9 @@ from skgrow.networks import Network
 class MGOptRun(FixedRun):
     """Training on several levels at once."""
 
+    #: Many weights, no other guard against too much training: on fewer rows a tenth of them says nothing.
+    _early_stopping_rows = 100
+
     def _template(self, d: int, c: int) -> Network:
         return self.estimator._template(d, c)
 

@@ -30,6 +30,9 @@ class Run:
     #: Samples per incoming weight that Levenberg-Marquardt asks of a kink that it moves.
     _kink_support = 3.0
 
+    #: Rows beyond which ``early_stopping="auto"`` holds out validation data, as in HistGradientBoosting.
+    _early_stopping_rows = 10_000
+
     def __init__(
         self,
         estimator: Any,
@@ -94,8 +97,14 @@ class Run:
         large = n > 10 * training.FULL_BATCH_SAMPLES or self.estimator.preconditioner is not None
         return solver in ("adam", "sgd") or (solver == "auto" and large)
 
-    def _stops_early(self, n: int, n_columns: int) -> bool:
-        raise NotImplementedError
+    def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
+        """Return whether validation data are held out."""
+        choice = self.estimator.early_stopping
+        if choice == "auto":
+            return n > self._early_stopping_rows
+        if choice and n < 2:
+            raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {n}.")
+        return bool(choice)
 
     def _fit_networks(self) -> None:
         """Train, and store the results."""
