@@ -224,6 +224,8 @@ def prolonged(state: Any, transfer: Transfer, fresh: Any) -> Any:
     """Return the fresh state of a solver on a fine level with the moments that it had on the coarse one."""
     if not isinstance(state, MiniBatchState) or not isinstance(fresh, MiniBatchState):
         return fresh
+    if type(state.solver) is not type(fresh.solver):
+        return fresh
     mass = transfer.mass(state.theta)
     powers = {"exp_avg": 1, "momentum_buffer": 1, "exp_avg_sq": 2}
     moments = state.moments(len(mass), None)
