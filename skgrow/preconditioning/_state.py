@@ -27,7 +27,7 @@ class State:
     """A run of a preconditioner on a network: moments of all maps, damping, the step before."""
 
     def __init__(self, settings: Any, network: Network, generator: torch.Generator) -> None:
-        self.settings, self.generator = settings, generator
+        self.settings, self.generator, self.slices = settings, generator, network.slices
         shapes = [
             (shape, bias, f"layer {i}")
             for i, (shape, bias) in enumerate(zip(network.shapes, network.has_bias, strict=True))
@@ -47,7 +47,7 @@ class State:
     def inherit(self, previous: State, network: Network, kept: Tensor) -> None:
         """Take over moments, padded where layers have grown; new layers start anew."""
         starts = {w.start: i for i, (w, _) in enumerate(network.slices)}
-        firsts = [int(kept[w.start]) if w.stop > w.start else -1 for w, _ in previous_slices(previous)]
+        firsts = [int(kept[w.start]) if w.stop > w.start else -1 for w, _ in previous.slices]
         for layer, first in zip(previous.layers, firsts, strict=True):
             i = starts.get(first)
             if i is None:
@@ -209,11 +209,6 @@ class State:
                 spectra = [torch.linalg.eigvalsh(side.covariance()).clamp_min(0) for side in sides]
                 found[f"{name}_spectra"] = [s.to("cpu").double().numpy() for s in spectra]
         return found
-
-
-def previous_slices(state: State) -> list[tuple[slice, slice]]:
-    """Return the places of weights and biases in the network that a state was last used on."""
-    return getattr(state, "slices", [])
 
 
 def _tangent(network: Network, state: LayerPass, X: Tensor, direction: Tensor) -> Tensor:
