@@ -103,7 +103,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
         Preconditioning of the gradients of ``solver="sgd"`` or ``"adam"`` by inner products
         on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
         parameters can be searched (``preconditioner__damping``). ``"kfac"`` and ``"emsa"`` choose their own step
-        lengths.
+        lengths. Coarse levels do without where they are subspaces, or ``coarse_solver`` is ``"lbfgs"``.
 
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.

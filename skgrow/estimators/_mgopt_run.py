@@ -41,6 +41,8 @@ class MGOptRun(FixedRun):
                 coarse.estimator.solver = estimator.coarse_solver
             if estimator.coarse_learning_rate_init is not None:
                 coarse.estimator.learning_rate_init = estimator.coarse_learning_rate_init
+            if hierarchy.moves or coarse.estimator.solver == "lbfgs":
+                coarse.estimator.preconditioner = None
             solvers.append(coarse._make_solver(generator))
         return solvers
 
