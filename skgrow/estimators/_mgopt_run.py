@@ -50,7 +50,7 @@ class MGOptRun(FixedRun):
         estimator, samples = self.estimator, self.samples
         generator = torch.Generator().manual_seed(self.seed)
         whole = self._problem(samples, alpha=float(estimator.alpha))
-        template = self._template(samples.X.shape[1], whole.Y.shape[1])
+        template = self._template(samples.X.shape[1], whole.Y.shape[1]) if self.previous is None else self._fitted()
         template = template.with_theta(samples.X.new_zeros(template.n_parameters))
         hierarchy = estimator._hierarchy()
         n_levels = estimator._count_levels(hierarchy, template)
