@@ -230,6 +230,8 @@ class Run:
     def _store_common(self, trained: Trained, problem: Any, history: list[dict[str, Any]]) -> None:
         """Store what every estimator has."""
         estimator = self.estimator
+        for name in ("_moments", "_batch_losses"):  # of batches before this fit
+            estimator.__dict__.pop(name, None)
         estimator._store_network(self._raw(trained.network), self.x_dtype)
         estimator._total_weight = problem.total_weight
         estimator._y_ndim = self.y_ndim
