@@ -197,11 +197,12 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
         Smallest training loss of the stages on the finest level.
 
     loss_curve_ : list of float
-        Objective after every solver iteration on the finest level; of mini-batch solvers its mean over the batches of the epoch.
+        Objective after every solver iteration on the finest level; of mini-batch solvers its mean over the batches of
+        the epoch.
 
     validation_scores_ : list of float or None
-        Share of the validation data's entropy that is explained after every stage
-        on the finest level; None without validation data.
+        Share of the validation data's entropy that is explained after every stage on the finest level; None without
+        validation data.
 
     n_iter_ : int
         Solver iterations on the finest level.

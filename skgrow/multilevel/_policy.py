@@ -142,9 +142,13 @@ class MGOptPolicy(FixedPolicy):
         return network
 
     def _minimise(self, level: int, network: Network, problem: LevelProblem, reports: list[dict[str, Any]]) -> Network:
-        """Descend on a coarse level, with corrections from below."""
+        """Descend on a coarse level, with corrections from below.
+
+        A corrected objective need not be bounded below, so a coarse descent may diverge; then its best point counts.
+        """
         for _ in range(self.cycles if level + 1 < len(self.levels) else 1):
             monitor = self.monitor.aside()
+            monitor.may_diverge = True
             previous = self._states.get(level)
             here = torch.arange(network.n_parameters, device=network.theta.device)
             state = descend(
@@ -157,9 +161,9 @@ class MGOptPolicy(FixedPolicy):
                 previous=previous,
                 kept=here,
             )
-            self._states[level] = state
+            self._states[level] = None if monitor.diverged else state
             network = state.network
-            if monitor.stopped:
+            if monitor.stopped or monitor.diverged:
                 break
             if level + 1 < len(self.levels):
                 network = self.correct(level, network, problem, reports)

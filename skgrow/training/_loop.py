@@ -41,10 +41,14 @@ class Schedule(Protocol):
 class Monitor:
     """Watches training: keeps the loss curve and the stop flag. Subclasses talk to callbacks and logs."""
 
+    #: Whether a loss that is not finite ends no more than the descent.
+    may_diverge = False
+
     def __init__(self) -> None:
         self.epoch = 0
         self.loss_curve: list[float] = []
         self.stopped: bool = False
+        self.diverged: bool = False
 
     def iteration(self, value: float) -> None:
         """Take note of one solver iteration (an epoch of a mini-batch solver)."""
@@ -139,7 +143,8 @@ def descend(
     -------
     state
         The solver's state with the best ``network`` seen. After a non-finite objective, which is warned of once,
-        or a KeyboardInterrupt, ``monitor.stopped`` is set.
+        or a KeyboardInterrupt, ``monitor.stopped`` is set; of a monitor that may diverge a non-finite objective only
+        sets ``monitor.diverged``.
     """
     first = float(problem.objective(network))
     if not math.isfinite(first):
@@ -175,6 +180,9 @@ def _warn_interrupted(monitor: Monitor) -> None:
 
 
 def _warn_not_finite(monitor: Monitor) -> None:
+    monitor.diverged = True
+    if monitor.may_diverge:
+        return
     warnings.warn(
         "The training loss is no longer finite; training goes back to the best weights and stops. "
         "A smaller learning_rate_init or standardized data may help.",
