@@ -3,6 +3,8 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from skgrow import (
     GrowingClassifier,
     GrowingRegressor,
+    MGOptClassifier,
+    MGOptRegressor,
     PreconditionedMLPClassifier,
     PreconditionedMLPRegressor,
     SensLIClassifier,
@@ -31,6 +33,14 @@ from skgrow import (
         PreconditionedMLPRegressor(hidden_layer_sizes=(20,), max_iter=60),
         PreconditionedMLPClassifier(hidden_layer_sizes=(10, 10), activation="logistic", max_iter=60),
         PreconditionedMLPRegressor(preconditioner=None, solver="lbfgs", hidden_layer_sizes=(10,), max_iter=60),
+        MGOptRegressor(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.02, max_iter=30),
+        MGOptRegressor(
+            architecture="mlp", hidden_layer_sizes=(8,), solver="lbfgs", cycle="V", correction=True, max_iter=20
+        ),
+        MGOptClassifier(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.02, max_iter=30),
+        MGOptClassifier(
+            hidden_layer_sizes=(4,) * 5, n_levels=3, solver="lbfgs", cycle="W", correction="exact", max_iter=20
+        ),
     ]
 )
 def test_scikit_learn_estimator_checks(estimator, check):
