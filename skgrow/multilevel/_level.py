@@ -177,6 +177,8 @@ class LevelProblem(Problem):
     def _batch(self, rows: Tensor, factor: float) -> Self:
         batch = super()._batch(rows, factor)
         batch._linear, batch._losses, batch._rows = None, None, (rows, factor)
+        if len(rows) == self.n_samples and self.correction is not None and self.correction.kind is not False:
+            batch._linear = self.linear  # of all rows it is the same for every step
         return batch
 
 
