@@ -175,7 +175,7 @@ def test_coarse_resolutions_share_all_parameters_and_see_pooled_images(shape, st
         assert coarse(pooled).shape == (3, 2)
         assert torch.equal(transfer.apply(coarse.theta), network.theta)
         network, X = coarse, pooled
-    with pytest.raises(ValueError, match="n_levels=2 does not fit .* n_levels <= 1, the number of stages of channels"):
+    with pytest.raises(ValueError, match=r"n_levels=2 does not fit .* n_levels <= 1, the number of stages of channels"):
         hierarchy.check(network, 2)
 
 
