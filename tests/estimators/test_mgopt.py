@@ -58,8 +58,8 @@ def corrections(estimator):
 )
 def test_every_hierarchy_cycle_and_solver(name, cycle, correction, solver):
     X, y = waves()
-    settings = SMALL | SETTINGS[name] | {"cycle": cycle, "correction": correction, "solver": solver}
-    reg = MGOptRegressor(**settings, learning_rate_init=0.01, batch_size=15, check_every=5, coarse_iter=2, **ON)
+    settings = SMALL | SETTINGS[name] | {"cycle": cycle, "correction": correction, "solver": solver, "max_iter": 12}
+    reg = MGOptRegressor(**settings, learning_rate_init=0.02, batch_size=20, check_every=3, coarse_iter=2, **ON)
     reg.fit(X, y)
     assert reg.n_levels_ == 2
     assert reg.loss_ < reg.loss_curve_[0]
@@ -68,8 +68,6 @@ def test_every_hierarchy_cycle_and_solver(name, cycle, correction, solver):
     again = pickle.loads(pickle.dumps(reg))
     np.testing.assert_array_equal(again.predict(X), reg.predict(X))
     np.testing.assert_array_equal(clone(reg).fit(X, y).predict(X), reg.predict(X))
-    other = clone(reg).set_params(random_state=1).fit(X, y)
-    assert abs(other.predict(X) - reg.predict(X)).max() > 1e-3
 
 
 def test_convolutions_on_two_and_three_resolutions():
@@ -87,11 +85,11 @@ def test_preconditioned_levels():
     for name, settings in {
         "plain": {"preconditioner": None},
         "kfac": {},
-        "V": {"cycle": "V", "correction": True},
+        "V": {"cycle": "V", "correction": True, "check_every": 5},
         "subspace": {"hierarchy": SubspaceHierarchy(3)},
         "lbfgs below": {"coarse_solver": "lbfgs"},
     }.items():
-        reg = MGOptRegressor(**SMALL | {"preconditioner": "kfac"} | settings, batch_size=60).fit(X, y)
+        reg = MGOptRegressor(**SMALL | {"preconditioner": "kfac", "max_iter": 12} | settings, batch_size=60).fit(X, y)
         losses[name] = reg.loss_
     assert max(loss for name, loss in losses.items() if name != "plain") < 0.7 * losses["plain"]
 
@@ -149,7 +147,7 @@ def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle
         alpha=0.0,
         standardize=False,
         batch_size=60,
-        max_iter=250 if solver == "adam" else 50,
+        max_iter=200 if solver == "adam" else 60,
         dtype="float64",
         random_state=0,
         **ON,
@@ -221,11 +219,11 @@ def test_single_level_costs_its_epochs_and_the_losses_of_its_stages(batch_size):
 def test_cost_grows_linearly_with_blocks(correction):
     # the unit is a gradient of the finest network, itself linear in blocks
     X, y = waves()
-    settings = {"correction": correction, "kappa": 0.01, "batch_size": 20, "schedule": Every(5), "max_iter": 10}
+    settings = {"correction": correction, "kappa": 0.01, "batch_size": 30, "schedule": Every(3), "max_iter": 6}
     for cycle in ("V", "full"):
         fixed, growing = [], []
         for blocks in (4, 8, 16):
-            shared = settings | {"hidden_layer_sizes": (4,) * (blocks + 1), "cycle": cycle, "check_every": 5} | ON
+            shared = settings | {"hidden_layer_sizes": (4,) * (blocks + 1), "cycle": cycle, "check_every": 3} | ON
             deepest = int(np.log2(blocks))
             for found, n_levels in ((fixed, 2), (growing, deepest)):
                 reg = MGOptRegressor(**shared, n_levels=n_levels, random_state=0).fit(X, y)
@@ -237,15 +235,16 @@ def test_cost_grows_linearly_with_blocks(correction):
 
 def test_w_cycles_visit_coarse_levels_more_often():
     X, y = waves()
-    visits = {}
+    visits, work = {}, {}
     for cycle in ("V", "W"):
         reg = MGOptRegressor(
             **SMALL | {"hidden_layer_sizes": (6,) * 9}, n_levels=3, cycle=cycle, kappa=0.01, check_every=5, **ON
         ).fit(X, y)
-        visits[cycle] = [sum(found["level"] == level for found in corrections(reg)) for level in (0, 1, 2)]
+        visits[cycle] = [sum(found["level"] == level for found in corrections(reg)) for level in (0, 1)]
+        work[cycle] = reg.history_[-1]["work"][2]
     assert visits["V"][0] == visits["V"][1] == visits["W"][0] == 3
     assert visits["W"][1] == 6
-    assert visits["V"][2] == visits["W"][2] == 0  # the coarsest is corrected from nowhere
+    assert work["W"] > 1.5 * work["V"]  # on the coarsest
 
 
 def test_two_level_has_one_coarse_level():
@@ -487,6 +486,12 @@ def test_fit_forgets_partial_fits():
     np.testing.assert_array_equal(reg.predict(X), other.predict(X))
 
 
+def test_random_states():
+    X, y = waves()
+    found = [MGOptRegressor(**SMALL | {"random_state": seed, "max_iter": 3}).fit(X, y).predict(X) for seed in (0, 1)]
+    assert abs(found[0] - found[1]).max() > 1e-3
+
+
 def test_precision():
     X, y = waves()
     found = []
@@ -537,7 +542,7 @@ def test_validation_scores_are_those_of_the_finest_level():
     [
         (
             {"hidden_layer_sizes": (6,) * 7, "n_levels": 3},
-            "n_levels=3 does not fit .* n_levels <= 2 with 6 blocks, or for 3 levels multiples of 4 blocks such as 4 or 8",
+            "n_levels=3 .* n_levels <= 2 with 6 blocks, or for 3 levels multiples of 4 blocks such as 4 or 8",
         ),
         ({"hidden_layer_sizes": (6,) * 4}, "multiples of 2 blocks such as 2 or 4"),
         ({"hidden_layer_sizes": (6, 4, 5)}, "whose blocks have one width"),

@@ -37,9 +37,15 @@ from skgrow import (
         MGOptRegressor(
             architecture="mlp", hidden_layer_sizes=(8,), solver="lbfgs", cycle="V", correction=True, max_iter=20
         ),
-        MGOptClassifier(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.02, max_iter=30),
+        MGOptClassifier(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.03, max_iter=20),
         MGOptClassifier(
-            hidden_layer_sizes=(4,) * 5, n_levels=3, solver="lbfgs", cycle="W", correction="exact", max_iter=20
+            architecture="mlp",
+            hidden_layer_sizes=(8,),
+            n_levels=3,
+            solver="lbfgs",
+            cycle="W",
+            correction="exact",
+            max_iter=15,
         ),
     ]
 )
