@@ -94,6 +94,23 @@ def test_preconditioned_levels():
     assert max(loss for name, loss in losses.items() if name != "plain") < 0.7 * losses["plain"]
 
 
+def test_batch_sizes_of_levels(monkeypatch):
+    X, y = waves()
+    seen, original = set(), LevelProblem._batch
+
+    def batch(self, rows, factor):
+        seen.add((self.level, len(rows)))
+        return original(self, rows, factor)
+
+    monkeypatch.setattr(LevelProblem, "_batch", batch)
+    for cycle in ("full", "V"):
+        MGOptRegressor(**SMALL, hierarchy=BatchHierarchy(3), n_levels=3, batch_size=30, cycle=cycle).fit(X, y)
+        assert {(0, 30), (1, 10), (2, 3)} == seen
+        seen.clear()
+    MGOptRegressor(**SMALL, batch_size=30).fit(X, y)
+    assert seen == {(0, 30), (1, 30)}
+
+
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
 @pytest.mark.parametrize("coarse", ["adam", "sgd", "lbfgs"])
 def test_coarse_levels_may_have_another_solver(solver, coarse):
@@ -204,6 +221,9 @@ def test_rows_of_nested_iteration_come_first_coarsest_first():
     np.testing.assert_array_equal(work[0, :2], 0)
     assert reg.n_iter_ == len(reg.loss_curve_) == 20
     assert reg.best_loss_ == min(row["train_loss"] for row in reg.history_ if row["level"] == 0)
+    reg = MGOptRegressor(**SMALL, schedule=Every(20), check_every=1, **ON).fit(X, y)
+    assert len(reg.history_) == 21
+    assert (np.diff([row["time"] for row in reg.history_]) > 0).all()
 
 
 @pytest.mark.parametrize("batch_size", [7, 30, 60])

@@ -202,6 +202,14 @@ def test_a_long_way_is_cut_or_left():
         assert reports[0]["step"] < 1
 
 
+def test_no_way_is_no_correction():
+    policy, network = make("constant")
+    policy._minimise = lambda level, anchor, problem, reports: anchor.with_theta(anchor.theta.clone())
+    reports = []
+    assert policy.correct(0, network, policy.levels[0].problem, reports) is network
+    assert not reports[0]["accepted"]
+
+
 def test_kappa_close_to_one_suppresses_corrections_and_costs_one_gradient():
     policy, network = make("constant", 3, kappa=1 - 1e-9)
     units = policy.levels[0].problem.work.units
