@@ -24,7 +24,7 @@ ON = {"tol": 0.0, "n_iter_no_change": 10**6}
 
 #: Parameters by hierarchies; whether the level has a network of its own.
 SETTINGS = {
-    "constant": {"hierarchy": "depth"},
+    "constant": {"hierarchy": DepthHierarchy("constant")},
     "linear": {"hierarchy": DepthHierarchy("linear", "adjoint", 0.5)},
     "narrow blocks": {"hierarchy": "width", "hidden_layer_sizes": (5, 4, 8)},
     "width": {"architecture": "mlp", "hidden_layer_sizes": (8, 4)},
@@ -137,7 +137,7 @@ def least_squares(X, Y, rank):
 @pytest.mark.parametrize(
     ("settings", "rank"),
     [
-        ({"hidden_layer_sizes": (2, 3, 3, 3, 3), "hierarchy": "depth"}, 2),
+        ({"hidden_layer_sizes": (2, 3, 3, 3, 3), "hierarchy": DepthHierarchy("constant")}, 2),
         ({"hidden_layer_sizes": (2, 3, 3, 3, 3), "hierarchy": DepthHierarchy("linear", "injection")}, 2),
         ({"hidden_layer_sizes": (2, 4, 4), "hierarchy": "width"}, 2),
         ({"architecture": "mlp", "hidden_layer_sizes": (2,), "hierarchy": "width"}, 2),
@@ -374,7 +374,7 @@ def test_coarse_networks_are_estimators(name):
 
 def test_pairwise_equal_blocks_are_an_euler_scheme_of_twice_the_step():
     X, y = waves()
-    reg = MGOptRegressor(**SMALL, activation="tanh").fit(X, y)
+    reg = MGOptRegressor(**SMALL, hierarchy=DepthHierarchy("constant"), activation="tanh").fit(X, y)
     for k in (1, 2, 5, 6):  # U and V of blocks 1 and 3
         reg.coefs_[k + 2] = reg.coefs_[k].copy()
         reg.intercepts_[k + 2] = reg.intercepts_[k].copy()
@@ -435,7 +435,9 @@ def test_what_has_no_coarse_network():
 
 def test_hierarchies_levels_and_preconditioners_can_be_searched():
     X, y = waves()
-    reg = MGOptRegressor(**SMALL | {"max_iter": 3, "hidden_layer_sizes": (4,) * 5}, hierarchy=DepthHierarchy())
+    reg = MGOptRegressor(
+        **SMALL | {"max_iter": 3, "hidden_layer_sizes": (4,) * 5}, hierarchy=DepthHierarchy("constant")
+    )
     grid = {
         "hierarchy__interpolation": ["constant", "linear"],
         "n_levels": [1, 3],

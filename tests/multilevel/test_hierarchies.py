@@ -88,7 +88,7 @@ def test_coarse_networks_are_euler_schemes_of_twice_the_step(interpolation, rest
 
 @pytest.mark.parametrize("restriction", ["pinv", "adjoint", "injection"])
 def test_pairwise_equal_blocks_become_one_of_twice_the_step(restriction):
-    hierarchy = DepthHierarchy(restriction=restriction)
+    hierarchy = DepthHierarchy("constant", restriction)
     coarse, transfer = hierarchy.coarsen(resnet(4))
     fine = resnet(4).with_theta(transfer.apply(coarse.theta))
     for a, b in ((0, 1), (2, 3)):

@@ -18,10 +18,10 @@ TANH = Activation("tanh")
 RESNET = ResNet((3, 4, 4, 4, 4, 4, 2), None, TANH, step=0.3)
 #: Hierarchy, network and number of levels.
 CASES = {
-    "constant": (DepthHierarchy(), RESNET, 3),
+    "constant": (DepthHierarchy("constant"), RESNET, 3),
     "linear": (DepthHierarchy("linear"), RESNET, 3),
     "half": (DepthHierarchy("linear", "adjoint", scale=0.5), RESNET, 3),
-    "injection": (DepthHierarchy(restriction="injection"), RESNET, 3),
+    "injection": (DepthHierarchy("constant", "injection"), RESNET, 3),
     "width": (WidthHierarchy(), MLP((3, 8, 4, 2), None, TANH), 3),
     "narrow blocks": (WidthHierarchy(), ResNet((3, 5, 4, 8, 2), None, TANH, step=0.5), 3),
     "batch": (BatchHierarchy(), MLP((3, 5, 2), None, TANH), 3),
@@ -141,14 +141,17 @@ def test_prolonged_networks_have_the_penalty_of_the_coarse_ones(case):
         torch.testing.assert_close(level.problem.penalty(coarse), fine, rtol=1e-12, atol=0.0)
 
 
-def test_masses_of_linear_interpolation_are_those_of_its_matrix():
+def test_masses_of_linear_interpolation_are_lumped():
     levels, _ = levels_of("linear")
-    size = levels[1].transfer.size
+    transfer = levels[1].transfer
+    masses = levels[1].problem.weights
     torch.testing.assert_close(
-        levels[1].problem.weights[levels[1].transfer.before :][: 2 * size : size],
-        torch.tensor([1.25, 2.25], dtype=torch.float64),
+        masses[transfer.before :][: 2 * transfer.size : transfer.size], torch.tensor([1.5, 2.5], dtype=torch.float64)
     )
-    assert (levels[2].problem.weights >= 1).all()
+    assert (masses[: transfer.before] == 1).all()
+    for level in levels[1:]:  # blocks in sum stand for all four
+        blocks = level.problem.weights[transfer.before : len(level.network.theta) - transfer.after]
+        torch.testing.assert_close(blocks.view(-1, transfer.size).sum(0), torch.full_like(blocks[: transfer.size], 4.0))
 
 
 def test_work_is_counted_in_gradients_of_the_finest_network():

@@ -28,7 +28,7 @@ TANH = Activation("tanh")
 N = 24
 RESNET = ResNet((3, 4, *(4,) * 8, 2), None, TANH, step=0.25)
 CASES = {
-    "constant": (DepthHierarchy(), RESNET),
+    "constant": (DepthHierarchy("constant"), RESNET),
     "linear": (DepthHierarchy("linear"), RESNET),
     "half": (DepthHierarchy("linear", "injection", scale=0.5), RESNET),
     "width": (WidthHierarchy(), MLP((3, 8, 4, 2), None, TANH)),
