@@ -67,7 +67,8 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
         Whether coarse objectives get the linear term that makes their gradient at the start the restricted fine one.
         Without it a correction is coarse training, and no theory says that it helps; with it one small coarse step is a
         direction of descent. True takes all gradients of a step from the same mini-batch (3.6), so that a coarse step
-        costs a fine gradient as well; ``"exact"`` takes the fine gradient from all data, once per correction.
+        costs a gradient on every finer level as well; ``"exact"`` takes the fine gradient from all data, once per
+        correction.
 
     kappa : float, default=0.5
         A correction is computed where the coarse level sees more than this share of the squared norm of the exact
@@ -81,7 +82,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
 
     regularization : float, default=0.0
         Lambda >= 0 of the term :math:`\frac{\lambda}{2} |t - t_0|^2` of coarse objectives, which keeps corrections
-        short.
+        short. With a linear term they need not be bounded below: many coarse iterations then want it.
 
     coarse_solver : {"adam", "sgd", "lbfgs"} or None, default=None
         Solver of the coarse levels; None: the same.
