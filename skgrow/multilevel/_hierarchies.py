@@ -77,8 +77,8 @@ class DepthHierarchy(Hierarchy):
 
     Parameters
     ----------
-    interpolation : {"linear", "constant"}, default="linear"
-        Of blocks in depth: means of neighbours (Example 3.36) or copies (Example 3.35).
+    interpolation : {"constant", "linear"}, default="constant"
+        Of blocks in depth: copies (Example 3.35) or means of neighbours (Example 3.36).
     restriction : {"pinv", "adjoint", "injection"}, default="pinv"
         Of parameters; see :class:`Blocks`. Gradients always go by the transposed interpolation.
     scale : float, default=1
@@ -88,14 +88,14 @@ class DepthHierarchy(Hierarchy):
     --------
     >>> from skgrow import MGOptRegressor
     >>> from skgrow.multilevel import DepthHierarchy
-    >>> reg = MGOptRegressor(hierarchy=DepthHierarchy(interpolation="constant"))
+    >>> reg = MGOptRegressor(hierarchy=DepthHierarchy(interpolation="linear"))
     >>> reg.get_params()["hierarchy__interpolation"]
-    'constant'
+    'linear'
     """
 
     smooth = True
 
-    def __init__(self, interpolation: str = "linear", restriction: str = "pinv", scale: float = 1.0) -> None:
+    def __init__(self, interpolation: str = "constant", restriction: str = "pinv", scale: float = 1.0) -> None:
         self.interpolation = interpolation
         self.restriction = restriction
         self.scale = scale
