@@ -7,7 +7,7 @@ four rates for the data and the depth. Several levels, all with Adam at the rate
 - ``two-level``, ``V``: corrections from one coarse level, or from all (8 blocks have two levels, 16 three, 32 four),
   without the linear term (``plain``), with that of the mini-batch (3.6), or with the ``exact`` one;
 - ``full``: the default, from the coarsest level up and then V-cycles without the linear term;
-- ``full exact``: the same with it;
+- ``full linear``: the same with blocks interpolated linearly instead of copied;
 - ``full, blind``: the default, but coarse levels do not know the target and are left when progress is slow;
 - ``batch``: full, on the same network with mini-batches of 200 on the fine level and of 50 on the coarse one.
 
@@ -36,6 +36,7 @@ from benchmarks._report import bars, table, write
 from benchmarks._tabular_data import CLASSIFICATION, REGRESSION
 from skgrow import MGOptClassifier, MGOptRegressor
 from skgrow.estimators import _mgopt_run
+from skgrow.multilevel import DepthHierarchy
 
 WIDTH, TUNING_SEEDS = 32, (100, 101, 102)
 RATES = {"SGD": (0.01, 0.03, 0.1, 0.3), "Adam": (0.001, 0.003, 0.01, 0.03)}
@@ -50,7 +51,7 @@ VARIANTS = {
     "V (3.6)": {"cycle": "V", "correction": True},
     "V exact": {"cycle": "V"} | EXACT,
     "full": {},
-    "full exact": EXACT,
+    "full linear": {"hierarchy": DepthHierarchy("linear")},
     "full, blind": {},
     "batch": {"hierarchy": "batch"},
 }
