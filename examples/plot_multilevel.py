@@ -4,8 +4,9 @@ Training from coarse to fine
 
 A residual network of 32 blocks is an Euler scheme of 32 small steps. One of four blocks, with steps eight times as
 long, is a coarse scheme of the same equation, and an epoch of it costs a fraction. Multilevel training starts there and
-doubles the blocks whenever progress gets slow; every block starts as a copy of the one it comes from. Coarse grid corrections (V-cycles) work on the fine network from the start: each of them costs, and they take longer to pay.
-The corrected gradients of MG/Opt, which theory asks for, make them dearer and here no better.
+doubles the blocks whenever progress gets slow; every block starts as a copy of the one it comes from. Coarse grid
+corrections (V-cycles) work on the fine network from the start: each of them costs, and they take longer to pay. The
+corrected gradients of MG/Opt, which theory asks for, make them dearer and here no better.
 """
 
 import matplotlib.pyplot as plt
