@@ -75,7 +75,7 @@ class MGOptRun(FixedRun):
                 )
             else:
                 network = multilevel.first_network(levels, hierarchy, self.seed, generator)
-            elapsed, first = (history[-1]["time"] if history else 0.0), len(history)
+            first = len(history)
             policy = multilevel.MGOptPolicy(
                 estimator.tol,
                 -(-estimator.n_iter_no_change // estimator.check_every),
@@ -105,9 +105,8 @@ class MGOptRun(FixedRun):
             )
         if "work" not in history[-1]:
             policy.describe(history[-1])
-        for i, row in enumerate(history):
+        for row in history:
             row["activation"] = network.activation.name
-            row["time"] += elapsed if i >= first else 0.0
         self.loss_curve = monitor.loss_curve
         self._store_common(best, whole, list(history))
         finest = list(history[first:])

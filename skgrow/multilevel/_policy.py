@@ -204,7 +204,6 @@ def nested_iteration(
     network, state = glorot(levels[-1].network, seed, levels[-1].network.theta), None
     for level in reversed(range(1, len(levels))):
         problem, row = levels[level].problem, len(history)
-        elapsed = history[-1]["time"] if history else 0.0
         trained = fit(
             network,
             problem,
@@ -216,8 +215,7 @@ def nested_iteration(
             history=history,
             state=state,
         )
-        history[row] |= {"time": history[row]["time"] + elapsed, "level": level, "corrections": []}
-        history[row]["work"] = list(problem.work.units)
+        history[row] |= {"level": level, "work": list(problem.work.units), "corrections": []}
         finer, transfer = levels[level - 1], _transfer(levels[level])
         network = hierarchy.refine(trained.network, finer.network, transfer, generator)
         state = prolonged(trained.state, transfer, solvers[level - 1].start(network, finer.problem))

@@ -208,7 +208,8 @@ def fit(
 ) -> Trained:
     """Train, act, train, ... and return the network of the best criterion.
 
-    Solvers go on from ``state``, where one is given, of a network of the same parameters.
+    Solvers go on from ``state``, where one is given, of a network of the same parameters, and the clock from the
+    last row of a history that is not empty.
 
     The ``criterion`` is ``"validation"`` (minus the validation loss), ``"gcv"`` (minus generalised
     cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of
@@ -220,7 +221,7 @@ def fit(
     Trained
         The best network; the path is in ``history``.
     """
-    started = time.perf_counter()
+    started = time.perf_counter() - (history[-1]["time"] if history else 0.0)
     in_rounds = problem.curvature_kind == "kronecker"
 
     def train(start: Network, before: Trained | None, kept: Tensor | None) -> Trained:
