@@ -117,6 +117,11 @@ class Network(ABC):
         return places
 
     @cached_property
+    def _lengths(self) -> list[int]:
+        """Numbers of weights and of biases, map by map."""
+        return [places.stop - places.start for pair in self.slices for places in pair]
+
+    @cached_property
     def weights(self) -> list[Tensor]:
         """Views of the weights."""
         return [self.theta[w].view(shape) for (w, _), shape in zip(self.slices, self.shapes, strict=True)]
@@ -178,13 +183,14 @@ class Network(ABC):
     def gradient_of(self, deltas: list[Tensor], state: LayerPass) -> Tensor:
         """Return the gradient, one flat vector, from the derivatives at the outputs of all maps."""
         grad = torch.empty_like(self.theta)
-        for (w, b), shape, d, x in zip(self.slices, self.shapes, deltas, state.inputs, strict=True):
+        parts = grad.split(self._lengths)
+        for w, b, shape, d, x in zip(parts[::2], parts[1::2], self.shapes, deltas, state.inputs, strict=True):
             if len(shape) > 2:
-                grad[w] = map_gradient(d, x).view(-1)
+                w.copy_(map_gradient(d, x).view(-1))
             else:
-                torch.mm(d.T, x, out=grad[w].view(shape))
-            if b.stop > b.start:
-                torch.sum(d, (0, *range(2, d.ndim)), out=grad[b])
+                torch.mm(d.T, x, out=w.view(shape))
+            if len(b):
+                torch.sum(d, (0, *range(2, d.ndim)), out=b)
         return grad
 
     def jacobian(self, state: LayerPass, seed: Tensor | None = None) -> Tensor:

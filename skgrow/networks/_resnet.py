@@ -135,13 +135,13 @@ class ResNet(Network):
     def backward_pass(self, state: LayerPass, output_delta: Tensor) -> list[Tensor]:
         """Backpropagate per-sample derivatives with respect to the output; see :class:`Network`."""
         deltas = [output_delta]
-        at_state = torch.matmul(output_delta, self.weights[-1])
+        scaled = torch.matmul(output_delta, self.weights[-1] * self.step)  # h times the derivative at the state
         for k in reversed(range(self.n_blocks)):
-            outside = at_state if self.step == 1 else at_state * self.step
-            inside = torch.matmul(outside, self.weights[2 + 2 * k]).mul_(state.slopes[k])
-            deltas += [outside, inside]
-            at_state = at_state + torch.matmul(inside, self.weights[1 + 2 * k])
-        return [*deltas, at_state][::-1]
+            inside = torch.matmul(scaled, self.weights[2 + 2 * k]).mul_(state.slopes[k])
+            deltas += [scaled, inside]
+            pair = scaled.flatten(0, -2), inside.flatten(0, -2)
+            scaled = torch.addmm(*pair, self.weights[1 + 2 * k], alpha=self.step).view_as(scaled)
+        return [*deltas, scaled if self.step == 1 else scaled / self.step][::-1]
 
     # insertion ---------------------------------------------------------------------------------------------
 

@@ -117,7 +117,9 @@ class MiniBatchState:
         born = found.pop("born", None)
         self.born = None if born is None else born.to(self.theta)
         for key, value in found.items():
-            self.optimizer.state[self.theta][key] = value.to(self.theta, copy=True) if value.ndim else value.clone()
+            # counts of steps stay float32
+            like = self.theta if value.ndim else self.theta.float()
+            self.optimizer.state[self.theta][key] = value.to(like, copy=True)
 
     def born_by(self, n_parameters: int, kept: Tensor) -> Tensor:
         """Return for the parameters of a network that goes on from this one how many steps came before them."""
@@ -164,6 +166,11 @@ class MiniBatchState:
         return scale * self.solver.newness(float(steps), self.born)
 
 
+def _fused(theta: Tensor) -> bool:
+    """Whether PyTorch has a step in one kernel for parameters of this kind."""
+    return theta.device.type in ("cpu", "cuda")
+
+
 class StochasticGradient(_MiniBatch):
     """Stochastic gradient descent with Nesterov momentum, as in MLPRegressor.
 
@@ -181,7 +188,10 @@ class StochasticGradient(_MiniBatch):
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
         """Return PyTorch's optimizer of ``theta``."""
-        return torch.optim.SGD([theta], lr=self.learning_rate, momentum=self.momentum, nesterov=self.momentum > 0)
+        nesterov = self.momentum > 0
+        return torch.optim.SGD(
+            [theta], lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov, fused=_fused(theta)
+        )
 
 
 class Adam(_MiniBatch):
@@ -205,7 +215,7 @@ class Adam(_MiniBatch):
 
     def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
         """Return PyTorch's optimizer of ``theta``."""
-        return torch.optim.Adam([theta], lr=self.learning_rate)
+        return torch.optim.Adam([theta], lr=self.learning_rate, fused=_fused(theta))
 
     def newness(self, steps: float, born: Tensor) -> Tensor:
         """Return the bias correction of averages as young as the parameters, over that of the oldest.

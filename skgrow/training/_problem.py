@@ -251,7 +251,8 @@ class Problem:
         """Return the problem on some rows, whose weights are multiplied with a factor."""
         batch = copy(self)
         batch.__dict__.pop("input_gram", None)
-        batch.X, batch.Y, batch.g = self.X[rows], self.Y[rows], self.g[rows] * factor
+        batch.X, batch.Y, g = (array.index_select(0, rows) for array in (self.X, self.Y, self.g))
+        batch.g = g.mul_(factor)
         batch.auto_alpha = False
         return batch
 
