@@ -142,7 +142,7 @@ class MGOptRegressor(NetworkRegressor, MultilevelNetwork):
 
     target_loss : float or None, default=None
         Training ends with the first epoch whose mean objective (``loss_curve_``) is at most this, as where the noise of
-        the data is known; a coarse level that gets there hands over to the next.
+        the data is known. A coarse level that gets there hands over to the next, one that starts there is passed over.
 
     early_stopping : "auto" or bool, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -203,6 +203,7 @@ class MGOptRegressor(NetworkRegressor, MultilevelNetwork):
 
     loss_ : float
         Training loss of the fitted network, without the penalty, in the units of training.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss of the stages on the finest level.

@@ -69,6 +69,7 @@ class MGOptRun(FixedRun):
                     seed=self.seed,
                     generator=generator,
                     schedule=self._schedule(),
+                    target=estimator.target_loss,
                     max_iter=estimator.max_iter,
                     monitor=_LevelMonitor(self, monitor),
                     history=history,

@@ -192,25 +192,28 @@ def nested_iteration(
     seed: int,
     generator: torch.Generator,
     schedule: Any,
+    target: float | None,
     max_iter: int,
     monitor: Monitor,
     history: History,
 ) -> tuple[Network, Any]:
     """Train from the coarsest level up to the second and return the prolonged network and state of the solver.
 
-    On every level the schedule says when the next one is due. Moments of the gradients are prolonged as gradients
-    are: a coarse parameter shares its derivative among the fine ones that it stands for.
+    On every level the schedule says when the next one is due; a level that starts at the target is passed over.
+    Moments of the gradients are prolonged as gradients are: a coarse parameter shares its derivative among the fine
+    ones that it stands for.
     """
     network, state = glorot(levels[-1].network, seed, levels[-1].network.theta), None
     for level in reversed(range(1, len(levels))):
         problem, row = levels[level].problem, len(history)
+        there = target is not None and float(problem.objective(network)) <= target
         trained = fit(
             network,
             problem,
             solvers[level],
             FixedPolicy(tol=0.0, patience=0),  # one descent
             schedule,
-            max_iter=max_iter,
+            max_iter=0 if there else max_iter,
             monitor=monitor,
             history=history,
             state=state,

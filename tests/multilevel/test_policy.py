@@ -353,7 +353,7 @@ def test_depth_starts_from_a_prolonged_network_and_width_does_not():
     assert torch.equal(found.theta, glorot(found, 5, found.theta).theta)
 
 
-def nested(policy):
+def nested(policy, target=None):
     history = History()
     network, state = nested_iteration(
         policy.levels,
@@ -362,6 +362,7 @@ def nested(policy):
         seed=0,
         generator=generator(),
         schedule=Every(4),
+        target=target,
         max_iter=6,
         monitor=Monitor(),
         history=history,
@@ -383,6 +384,14 @@ def test_nested_iteration_trains_the_coarsest_level_first(case):
     assert history[1]["work"][2] == history[0]["work"][2]
     assert all(row["corrections"] == [] for row in history)
     assert float(state.optimizer.state[state.theta]["step"]) == 8
+
+
+def test_levels_that_start_at_the_target_are_passed_over():
+    policy, _ = make("constant", 3, adam())
+    found, _, history = nested(policy, target=100.0)
+    assert [row["epoch"] for row in history] == [0, 0]
+    start = first_network(policy.levels, policy.hierarchy, 0, generator())
+    torch.testing.assert_close(found.theta, start.theta)
 
 
 def stepped(solver, network, problem, steps=3):
