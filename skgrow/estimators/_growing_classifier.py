@@ -168,6 +168,7 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
 
     loss_ : float
         Training cross-entropy of the fitted network.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training cross-entropy reached on the path.

@@ -206,6 +206,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
 
     loss_ : float
         Training loss of the fitted network: half the mean squared error in standardized units, summed over outputs.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss reached on the path.

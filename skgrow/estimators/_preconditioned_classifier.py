@@ -128,6 +128,7 @@ class PreconditionedMLPClassifier(NetworkClassifier, FixedNetwork):
 
     loss_ : float
         Training loss of the fitted network, without the penalty: cross-entropy in nats.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss of the stages.

@@ -129,6 +129,7 @@ class PreconditionedMLPRegressor(NetworkRegressor, FixedNetwork):
 
     loss_ : float
         Training loss of the fitted network, without the penalty, in the units of training.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss of the stages.

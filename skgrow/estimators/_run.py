@@ -209,6 +209,7 @@ class Run:
         estimator._batch_losses = losses
         estimator.loss_curve_ = [*estimator.loss_curve_, value]
         estimator.n_iter_ += 1
+        estimator.loss_, estimator.best_loss_ = value, min(estimator.best_loss_, value)
         self._forget()
         estimator._store_network(self._raw(network), self.x_dtype)
 

@@ -188,6 +188,7 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
 
     loss_ : float
         Training loss of the fitted network, without the penalty: cross-entropy in nats.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss of the stages.

@@ -193,6 +193,7 @@ class SensLIRegressor(NetworkRegressor, InsertingNetwork):
 
     loss_ : float
         Training loss of the fitted network, without the penalty, in the units of training.
+        After ``partial_fit`` the mean objective on its batch.
 
     best_loss_ : float
         Smallest training loss of the stages.

@@ -491,7 +491,8 @@ def test_partial_fit():
     first = reg.loss_curve_[-1]
     for _ in range(20):
         reg.partial_fit(X, y)
-    assert reg.loss_curve_[-1] < first
+    assert reg.loss_ == reg.loss_curve_[-1] < first
+    assert reg.best_loss_ == min(reg.loss_curve_)
     assert reg.architecture_ == (3, *(6,) * 5, 1)
     X, y = digits(100)
     clf = MGOptClassifier(**CNN)
