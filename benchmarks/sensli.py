@@ -9,8 +9,8 @@ here). For every one
 
 - ``start``: the start network, never extended;
 - ``extended``: the architecture after insertion, of new random weights, trained from the start;
-- ``SensLI``, ``min``, ``random``: insertion at the largest merit, at the smallest, anywhere (with one position only, in
-  4.5a and 4.5b, the first two are the same).
+- ``SensLI``, ``min``, ``random``: insertion at the largest merit, at the smallest, anywhere (in 4.5a and 4.5b there is
+  one position only).
 
 All are trained for the same number of epochs, and the network of the best epoch counts. The variants of one seed share
 split, initial network (but for ``extended``) and the order of batches up to the insertion. In 4.9b the rate rises from
@@ -74,7 +74,7 @@ class Setting:
     batch: int
     rate: float
     rate_after: float | None = None
-    variants: tuple = ("start", "extended", "SensLI", "min")
+    variants: tuple = ("start", "extended", "SensLI", "min", "random")
 
     def network(self, more=0):
         """Return the start network with some layers more, without weights."""
@@ -90,18 +90,10 @@ class Setting:
 
 
 SETTINGS = {
-    "4.5a": Setting("MLP", (2, 5, 2), (450,), 1850, FULL, 0.2),
+    "4.5a": Setting("MLP", (2, 5, 2), (450,), 1850, FULL, 0.2, variants=("start", "extended", "SensLI", "min")),
     "4.5b": Setting("MLP", (2, 5, 2), (450,), 1850, BATCH, 0.01, variants=("start", "extended", "SensLI")),
     "4.5c": Setting("ResNet", (2, 3, 3, 2), (450,), 1850, FULL, 0.1),
-    "4.7": Setting(
-        "ResNet",
-        (2, 3, 3, 2),
-        (100, 200, 300),
-        500,
-        BATCH,
-        0.01,
-        variants=("start", "extended", "SensLI", "min", "random"),
-    ),
+    "4.7": Setting("ResNet", (2, 3, 3, 2), (100, 200, 300), 500, BATCH, 0.01),
     "4.9a": Setting("MLP", (2, 4, 4, 2), (450,), 1850, FULL, 0.2),
     "4.9b": Setting("MLP", (2, 10, 10, 2), (250,), 550, BATCH, 0.01, 0.02),
     "4.9c": Setting("ResNet", (2, 3, 3, 3, 2), (450,), 1850, FULL, 0.1),
