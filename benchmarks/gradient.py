@@ -1,6 +1,7 @@
 """One full gradient of the hand-written layer pass against autograd, and what `import skgrow` costs.
 
-Medians of interleaved runs, so that other work on the machine falls on both alike.
+Medians of runs of ten calls each, as training makes them one after the other; runs of both alternate, so that other
+work on the machine falls on both alike.
 
     python -m benchmarks.gradient [--quick]
 """
@@ -65,8 +66,9 @@ def interleaved(functions, n_runs):
     for i in range(n_runs):
         for j, function in enumerate(functions):
             started = time.perf_counter()
-            function()
-            seconds[i, j] = time.perf_counter() - started
+            for _ in range(10):
+                function()
+            seconds[i, j] = (time.perf_counter() - started) / 10
     return np.median(seconds, axis=0)
 
 
@@ -91,7 +93,7 @@ def main():
     quick = parser.parse_args().quick
     rows = []
     for n, d, h in SIZES:
-        hand, autograd, error = gradients(n, d, h, (200 if quick else 2000) if n < 5000 else (50 if quick else 300))
+        hand, autograd, error = gradients(n, d, h, (50 if quick else 300) if n < 5000 else (10 if quick else 50))
         rows.append({"n": n, "d": d, "h": h, "by_hand": hand, "autograd": autograd, "difference": error})
     print("one gradient, microseconds, float64, relu")
     table(

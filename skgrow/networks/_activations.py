@@ -73,7 +73,7 @@ class Activation:
             return H - H * H
         delta = self.negative_slope
         if width is None:  # sign() costs a third of a comparison with its change of type
-            return torch.sign(Z).clamp_min_(delta)
+            return torch.sign(H) if delta == 0 else torch.sign(H).clamp_min_(delta)
         ramp = self._ramp(Z, width)
         return ramp if delta == 0 else ramp.mul_(1 - delta).add_(delta)
 

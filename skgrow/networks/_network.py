@@ -185,12 +185,13 @@ class Network(ABC):
         grad = torch.empty_like(self.theta)
         parts = grad.split(self._lengths)
         for w, b, shape, d, x in zip(parts[::2], parts[1::2], self.shapes, deltas, state.inputs, strict=True):
-            if len(shape) > 2:
+            image = len(shape) > 2
+            if image:
                 w.copy_(map_gradient(d, x).view(-1))
             else:
                 torch.mm(d.T, x, out=w.view(shape))
             if len(b):
-                torch.sum(d, (0, *range(2, d.ndim)), out=b)
+                torch.sum(d, (0, 2, 3) if image else 0, out=b)
         return grad
 
     def jacobian(self, state: LayerPass, seed: Tensor | None = None) -> Tensor:
