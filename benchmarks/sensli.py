@@ -116,14 +116,12 @@ def spirals(seed):
 class Descent(StochasticGradient):
     """Gradient descent whose rate can be set while it runs."""
 
-    def optimizer(self, theta):
-        self.latest = super().optimizer(theta)
+    def start(self, *args):
+        self.latest = super().start(*args)
         return self.latest
 
     def set_rate(self, rate):
-        self.learning_rate = rate
-        for group in self.latest.param_groups:
-            group["lr"] = rate
+        self.learning_rate = self.latest.rate = rate
 
 
 class Budget(Monitor):

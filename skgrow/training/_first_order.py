@@ -1,12 +1,16 @@
-"""Mini-batch solvers: PyTorch's SGD and Adam on hand-written gradients."""
+"""Mini-batch solvers: PyTorch's SGD and Adam, as functions, on hand-written gradients.
+
+The classes of ``torch.optim`` would import PyTorch's compiler first, for more than a second.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
 
 from skgrow.networks import Network
 from skgrow.training._problem import Problem
@@ -32,8 +36,12 @@ class _MiniBatch:
         self.new_factor = new_factor
         self.preconditioner = preconditioner
 
-    def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
-        """Return PyTorch's optimizer of ``theta``."""
+    def averages(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return what the solver remembers of past gradients, before the first, by PyTorch's names."""
+        raise NotImplementedError
+
+    def update(self, theta: Tensor, gradient: Tensor, averages: dict[str, Tensor], rate: float) -> None:
+        """Take a step, in place, and remember the gradient."""
         raise NotImplementedError
 
     def newness(self, steps: float, born: Tensor) -> Tensor:  # noqa: ARG002
@@ -44,7 +52,7 @@ class _MiniBatch:
         self, network: Network, problem: Problem, previous: object = None, kept: Tensor | None = None
     ) -> MiniBatchState:
         """Return the state of a run; moments of the previous run are carried to the places ``kept``."""
-        state = MiniBatchState(self, self.optimizer, network, problem)
+        state = MiniBatchState(self, network, problem)
         if isinstance(previous, MiniBatchState) and kept is not None:
             state.inherit(previous, kept)
         return state
@@ -55,33 +63,25 @@ class MiniBatchState:
 
     monotone = False
 
-    def __init__(
-        self,
-        solver: _MiniBatch,
-        make_optimizer: Callable[[Tensor], torch.optim.Optimizer],
-        network: Network,
-        problem: Problem,
-    ) -> None:
+    def __init__(self, solver: _MiniBatch, network: Network, problem: Problem) -> None:
         self.solver, self.network, self.problem = solver, network, problem
         self.converged = False
         self.theta = network.theta.clone()
-        self.theta.grad = torch.zeros_like(self.theta)
-        self.optimizer = make_optimizer(self.theta)
+        self.averages = solver.averages(self.theta)
+        self.rate = solver.learning_rate
         self.best = float("inf")
         self.stale = 0
         start = None if solver.preconditioner is None else solver.preconditioner.start
         self.preconditioner = None if start is None else start(network, solver.generator)
         self.factors: Tensor | None = None  # of the learning rate, parameter by parameter
-        self.born: Tensor | None = None  # optimizer steps before each parameter came, where not zero for all
+        self.born: Tensor | None = None  # steps before each parameter came, where not zero for all
         size = solver.batch_size if solver.batch_size is not None else min(200, problem.n_samples)
         self.batch_size = min(size, problem.n_samples)
 
     def inherit(self, previous: MiniBatchState, kept: Tensor) -> None:
         """Take over the moments of the previous run, zero for new parameters, whose rate may be another."""
         if len(kept) == len(self.theta):  # nothing new: the run goes on
-            for mine, before in zip(self.optimizer.param_groups, previous.optimizer.param_groups, strict=True):
-                mine["lr"] = before["lr"]
-            self.best, self.stale = previous.best, previous.stale
+            self.rate, self.best, self.stale = previous.rate, previous.best, previous.stale
         if self.preconditioner is not None and previous.preconditioner is not None:
             self.preconditioner.inherit(previous.preconditioner, self.network, kept)
         born = previous.born_by(len(self.theta), kept)
@@ -89,18 +89,16 @@ class MiniBatchState:
         if self.solver.new_factor != 1 or previous.factors is not None:
             self.factors = torch.full_like(self.theta, self.solver.new_factor)
             self.factors[kept] = 1.0 if previous.factors is None else previous.factors
-        old = previous.optimizer.state.get(previous.theta, {})
-        for name, value in old.items():
-            if isinstance(value, Tensor) and value.shape == previous.theta.shape:
-                moved = torch.zeros_like(self.theta)
-                moved[kept] = value
-                self.optimizer.state[self.theta][name] = moved
-            else:
-                self.optimizer.state[self.theta][name] = value.clone() if isinstance(value, Tensor) else value
+        for name, value in self.averages.items():
+            before = previous.averages.get(name)
+            if before is not None and value.ndim:
+                value[kept] = before
+            elif before is not None:
+                value.copy_(before)
 
     def moments(self, n_parameters: int, kept: Tensor | None) -> dict[str, Tensor]:
         """Return what a later run needs to go on, at the places ``kept`` of a network that has grown."""
-        found = dict(self.optimizer.state[self.theta])
+        found = dict(self.averages)
         if kept is not None:
             for key, value in found.items():
                 if value.ndim:
@@ -113,17 +111,15 @@ class MiniBatchState:
 
     def restore(self, moments: dict[str, Tensor]) -> None:
         """Go on from :meth:`moments`."""
-        found = dict(moments)
-        born = found.pop("born", None)
+        born = moments.get("born")
         self.born = None if born is None else born.to(self.theta)
-        for key, value in found.items():
-            # counts of steps stay float32
-            like = self.theta if value.ndim else self.theta.float()
-            self.optimizer.state[self.theta][key] = value.to(like, copy=True)
+        for name, value in self.averages.items():
+            if name in moments:
+                value.copy_(moments[name])
 
     def born_by(self, n_parameters: int, kept: Tensor) -> Tensor:
         """Return for the parameters of a network that goes on from this one how many steps came before them."""
-        count = float(self.optimizer.state.get(self.theta, {}).get("step", 0.0))
+        count = float(self.averages.get("step", 0.0))
         born = self.theta.new_full((n_parameters,), count)
         born[kept] = 0.0 if self.born is None else self.born
         return born
@@ -136,13 +132,13 @@ class MiniBatchState:
         for batch in self.problem.batches(self.batch_size, self.solver.generator):
             before = None if self.factors is None and self.born is None else self.theta.clone()
             if self.preconditioner is None:
-                value, self.theta.grad = batch.value_and_gradient(network)
+                value, gradient = batch.value_and_gradient(network)
             else:
-                value, self.theta.grad = self.preconditioner.step(network, batch)
+                value, gradient = self.preconditioner.step(network, batch)
             if self.preconditioner is not None and self.preconditioner.direct:
-                self.theta.sub_(self.theta.grad)
+                self.theta.sub_(gradient)
             else:
-                self.optimizer.step()
+                self.solver.update(self.theta, gradient, self.averages, self.rate)
             if before is not None:
                 torch.addcmul(before, self._scale(), self.theta - before, out=self.theta)
             total += value
@@ -153,17 +149,15 @@ class MiniBatchState:
         self.best = min(self.best, mean)
         if self.solver.patience is not None and self.stale >= self.solver.patience:
             self.stale = 0
-            for group in self.optimizer.param_groups:
-                group["lr"] *= 0.5
+            self.rate *= 0.5
         return mean
 
     def _scale(self) -> Tensor:
-        """Return what a step of the optimizer is multiplied with, parameter by parameter."""
+        """Return what a step is multiplied with, parameter by parameter."""
         scale = torch.ones_like(self.theta) if self.factors is None else self.factors
         if self.born is None:
             return scale
-        steps = self.optimizer.state[self.theta].get("step", 0.0)
-        return scale * self.solver.newness(float(steps), self.born)
+        return scale * self.solver.newness(float(self.averages.get("step", 0.0)), self.born)
 
 
 def _fused(theta: Tensor) -> bool:
@@ -186,11 +180,23 @@ class StochasticGradient(_MiniBatch):
         super().__init__(**settings)
         self.momentum = momentum
 
-    def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
-        """Return PyTorch's optimizer of ``theta``."""
-        nesterov = self.momentum > 0
-        return torch.optim.SGD(
-            [theta], lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov, fused=_fused(theta)
+    def averages(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return a momentum of zero, if there is to be one."""
+        return {"momentum_buffer": torch.zeros_like(theta)} if self.momentum else {}
+
+    def update(self, theta: Tensor, gradient: Tensor, averages: dict[str, Tensor], rate: float) -> None:
+        """Take a step of :class:`torch.optim.SGD`."""
+        sgd(
+            [theta],
+            [gradient],
+            [averages.get("momentum_buffer")],
+            fused=_fused(theta),
+            weight_decay=0.0,
+            momentum=self.momentum,
+            lr=rate,
+            dampening=0.0,
+            nesterov=self.momentum > 0,
+            maximize=False,
         )
 
 
@@ -210,12 +216,32 @@ class Adam(_MiniBatch):
     new_factor : float, default=1
         Factor of the learning rate of parameters that are new in a run that goes on from another.
     preconditioner : FrobeniusPreconditioner, optional
-        Gradients pass through it on their way to PyTorch's optimizer.
+        Gradients pass through it on their way into the step.
     """
 
-    def optimizer(self, theta: Tensor) -> torch.optim.Optimizer:
-        """Return PyTorch's optimizer of ``theta``."""
-        return torch.optim.Adam([theta], lr=self.learning_rate, fused=_fused(theta))
+    def averages(self, theta: Tensor) -> dict[str, Tensor]:
+        """Return moments of zero, and the number of steps."""
+        count = torch.zeros((), dtype=torch.float32, device=theta.device if _fused(theta) else None)
+        return {"exp_avg": torch.zeros_like(theta), "exp_avg_sq": torch.zeros_like(theta), "step": count}
+
+    def update(self, theta: Tensor, gradient: Tensor, averages: dict[str, Tensor], rate: float) -> None:
+        """Take a step of :class:`torch.optim.Adam`."""
+        adam(
+            [theta],
+            [gradient],
+            [averages["exp_avg"]],
+            [averages["exp_avg_sq"]],
+            [],
+            [averages["step"]],
+            fused=_fused(theta),
+            amsgrad=False,
+            beta1=0.9,
+            beta2=0.999,
+            lr=rate,
+            weight_decay=0.0,
+            eps=1e-8,
+            maximize=False,
+        )
 
     def newness(self, steps: float, born: Tensor) -> Tensor:
         """Return the bias correction of averages as young as the parameters, over that of the oldest.

@@ -270,13 +270,13 @@ def test_coarse_levels_of_a_v_cycle_cost_less_than_the_fine_one(kind):
                 assert 0 < sum(units[1:]) < fine
 
 
-def test_optimizers_of_coarse_levels_go_on():
+def test_moments_of_coarse_levels_go_on():
     policy, network = make("constant", 3, adam())
     for count in (1, 2, 3):
         network = policy.correct(0, network, policy.levels[0].problem, [])
         for level in (1, 2):
             state = policy._states[level]
-            assert float(state.optimizer.state[state.theta]["step"]) == count
+            assert float(state.averages["step"]) == count
 
 
 def test_moving_subspaces_are_found_anew():
@@ -287,7 +287,7 @@ def test_moving_subspaces_are_found_anew():
         bases.append(policy.levels[1].transfer.basis)
     assert not torch.allclose(*bases)
     state = policy._states[1]
-    assert float(state.optimizer.state[state.theta]["step"]) == 3  # moments of other coordinates are forgotten
+    assert float(state.averages["step"]) == 3  # moments of other coordinates are forgotten
 
 
 # in the loop ------------------------------------------------------------------------------------------------
@@ -383,7 +383,7 @@ def test_nested_iteration_trains_the_coarsest_level_first(case):
     assert history[1]["work"][0] == 0 < history[1]["work"][1]
     assert history[1]["work"][2] == history[0]["work"][2]
     assert all(row["corrections"] == [] for row in history)
-    assert float(state.optimizer.state[state.theta]["step"]) == 8
+    assert float(state.averages["step"]) == 8
 
 
 def test_levels_that_start_at_the_target_are_passed_over():
@@ -402,7 +402,7 @@ def stepped(solver, network, problem, steps=3):
 
 
 def moments(state):
-    return state.optimizer.state[state.theta]
+    return state.averages
 
 
 def test_levels_of_the_same_parameters_keep_the_moments():
@@ -441,7 +441,7 @@ def test_solvers_of_other_kinds_start_anew():
             found = prolonged(state, level.transfer, fine.start(network, policy.levels[0].problem))
             if type(coarse) is not type(fine) or isinstance(fine, LBFGS):
                 assert not getattr(found, "born", None)
-                assert isinstance(fine, LBFGS) or not moments(found)
+                assert isinstance(fine, LBFGS) or not any(bool(value.any()) for value in moments(found).values())
             assert math.isfinite(found.step())
 
 
