@@ -300,7 +300,7 @@ class SubspaceHierarchy(Hierarchy):
     def coarsen(self, network: Network, problem: Problem | None = None) -> tuple[Network, Transfer]:
         """Return the network as a function of its coordinates."""
         theta, double = network.theta, copy(cast(Problem, problem))
-        double.X, double.Y, double.g = double.X.double(), double.Y.double(), double.g.double()
+        double.X, double.Y, double.g, double._losses = double.X.double(), double.Y.double(), double.g.double(), None
         center = theta.double()
         length = 1e-4 * (1 + float(center.norm()))
 

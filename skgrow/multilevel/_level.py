@@ -81,7 +81,6 @@ class LevelProblem(Problem):
     weights: Tensor | None
     correction: Correction | None
     _linear: Tensor | None
-    _losses: WeakKeyDictionary[Network, Tensor] | None
     _rows: tuple[Tensor, float] | None
 
     @classmethod
@@ -107,24 +106,9 @@ class LevelProblem(Problem):
 
     # data and penalty, counted -----------------------------------------------------------------------------
 
-    def data_loss(self, network: Network) -> Tensor:
-        """Return the loss without the penalty; of the same network on all data it is computed once."""
-        known = None if self._losses is None else self._losses.get(network)
-        if known is None:
-            known = super().data_loss(network)
-            if self._losses is not None:
-                self._losses[network] = known
-        return known
-
     def count(self, network: Network, gradients: float) -> None:
         """Add to the work of the level."""
         self.work.units[self.level] += gradients * network.flops * self.n_samples / self.work.unit
-
-    def _value_and_gradient(self, network: Network) -> tuple[Tensor, ...]:
-        value, gradient = super()._value_and_gradient(network)
-        if self._losses is not None:
-            self._losses[network] = value
-        return value, gradient
 
     def penalty(self, network: Network) -> Tensor:
         """Return the penalty, and the terms of the correction."""
@@ -176,7 +160,7 @@ class LevelProblem(Problem):
 
     def _batch(self, rows: Tensor, factor: float) -> Self:
         batch = super()._batch(rows, factor)
-        batch._linear, batch._losses, batch._rows = None, None, (rows, factor)
+        batch._linear, batch._rows = None, (rows, factor)
         if len(rows) == self.n_samples and self.correction is not None and self.correction.kind is not False:
             batch._linear = self.linear  # of all rows it is the same for every step
         return batch

@@ -7,6 +7,7 @@ from copy import copy
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Self
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -72,6 +73,8 @@ class Problem:
             total = weight.sum()
             self.total_weight = float(total)
             self.g = weight / total
+        #: Data losses of networks, by identity: networks are values. None where parameters move under a network.
+        self._losses: WeakKeyDictionary[Network, Tensor] | None = WeakKeyDictionary()
 
     @property
     def n_samples(self) -> int:
@@ -144,7 +147,16 @@ class Problem:
         return sum_over_samples(chunk, self.X, self.Y, self.g, self.offset, bytes_per_row=size)
 
     def data_loss(self, network: Network) -> Tensor:
-        """Return the loss without the penalty."""
+        """Return the loss without the penalty; of the same network it is computed once."""
+        known = None if self._losses is None else self._losses.get(network)
+        return self._noted(network, self._data_loss(network)) if known is None else known
+
+    def _noted(self, network: Network, value: Tensor) -> Tensor:
+        if self._losses is not None:
+            self._losses[network] = value
+        return value
+
+    def _data_loss(self, network: Network) -> Tensor:
         self.count(network, 1 / 3)
         if self.operator is not None:
             return self.loss.value(self.outputs(network), self.Y) @ self.g
@@ -178,14 +190,15 @@ class Problem:
             found = torch.func.vjp(self._outputs_of(network), network.theta)
             F, pull_back = found[0], found[1]
             value, E = self.loss.value_and_negative_gradient(F, self.Y)
-            return value @ self.g, pull_back(E.mul_(-self.g[:, None]))[0]
+            return self._noted(network, value @ self.g), pull_back(E.mul_(-self.g[:, None]))[0]
 
         def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor, Tensor]:
             state = network.forward_pass(X)
             value, E = self.loss.value_and_negative_gradient(state.output + offset, Y)
             return value @ g, network.gradient(state, E.mul_(-g[:, None]))
 
-        return self._sum(chunk, 6, network)
+        value, gradient = self._sum(chunk, 6, network)
+        return self._noted(network, value), gradient
 
     def _outputs_of(self, network: Network) -> Callable[[Tensor], Tensor]:
         return lambda theta: self.outputs(network.with_theta(theta))
@@ -240,7 +253,9 @@ class Problem:
         penalty's factor is that of the whole problem. With an operator there is one batch of all.
         """
         if self.operator is not None or self.offset is not None:  # rows belong together: one batch of all
-            yield self
+            batch = copy(self)
+            batch._losses = None
+            yield batch
             return
         n = self.n_samples
         order = torch.randperm(n, generator=generator).to(self.X.device)
@@ -253,7 +268,7 @@ class Problem:
         batch.__dict__.pop("input_gram", None)
         batch.X, batch.Y, g = (array.index_select(0, rows) for array in (self.X, self.Y, self.g))
         batch.g = g.mul_(factor)
-        batch.auto_alpha = False
+        batch.auto_alpha, batch._losses = False, None
         return batch
 
 
