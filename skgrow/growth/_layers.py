@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP, Network
-from skgrow.training import Problem, damped_cholesky, sum_over_samples
+from skgrow.training import Problem, damped_cholesky, gram_matrix, sum_over_samples
 
 
 def head_of(network: MLP, problem: Problem) -> tuple[MLP, Problem]:
@@ -97,7 +97,7 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
         rows = network.backward_pass(state, seed)[layer + 1] * g.sqrt()[:, None]  # (c, n, w_next)
         J = (rows[..., None] * rest[:, None, :]).reshape(-1, n_next * m)
         moments = (network.backward_pass(state, E)[layer + 1] * g[:, None]).T @ rest
-        return J.T @ J, moments
+        return gram_matrix(J), moments
 
     size = 2 * problem.Y.shape[1] * n_next * (m + 2) * problem.X.element_size()
     gram, moments = sum_over_samples(chunk, problem.X, problem.Y, g, rest, bytes_per_row=size)

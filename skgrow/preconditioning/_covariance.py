@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow.preconditioning._inner_products import InnerProduct
+from skgrow.training import gram_matrix
 
 
 class Covariance(InnerProduct):
@@ -117,7 +118,7 @@ class Covariance(InnerProduct):
         scaled = samples * weight.sqrt()[:, None]
         self._stale = True
         if self.window == "ema_inverse":
-            inverse = _inverse(scaled.T @ scaled, max(self.damping_, _TINY))
+            inverse = _inverse(gram_matrix(scaled), max(self.damping_, _TINY))
             self.inverse_ = inverse if self.inverse_ is None else keep * self.inverse_ + (1 - keep) * inverse
             return
         if self.centered and keep > 0:  # the covariance of a mixture knows the distance of the means
@@ -129,7 +130,7 @@ class Covariance(InnerProduct):
         elif self.structure == "dense" and self.window == "batch" and len(scaled) < self.size_:
             self.rows_, self.moment_ = scaled, None
         elif self.structure == "dense":
-            moment, before = scaled.T @ scaled, self.moment_
+            moment, before = gram_matrix(scaled), self.moment_
             self.rows_ = scaled[:0]
             self.moment_ = moment if keep == 0 or before is None else keep * before + (1 - keep) * moment
 

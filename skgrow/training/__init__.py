@@ -12,7 +12,7 @@ from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit
 from skgrow.training._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
 from skgrow.training._operators import Operator, derivative, gradient, is_linear
 from skgrow.training._problem import Problem
-from skgrow.training._reduction import CHUNK_BYTES, sum_over_samples
+from skgrow.training._reduction import CHUNK_BYTES, gram_matrix, sum_over_samples
 
 __all__ = [
     "CHUNK_BYTES",
@@ -50,6 +50,7 @@ __all__ = [
     "fit",
     "gauss_newton_work",
     "gradient",
+    "gram_matrix",
     "is_linear",
     "sum_over_samples",
 ]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.training._problem import Problem
-from skgrow.training._reduction import sum_over_samples
+from skgrow.training._reduction import gram_matrix, sum_over_samples
 
 
 class DenseCurvature:
@@ -77,9 +77,9 @@ class KroneckerCurvature:
             for i, (x, d) in enumerate(zip(state.inputs, network.backward_pass(state, seed * root), strict=True)):
                 if i > 0:
                     inputs = torch.cat([x, x.new_ones(n, 1)], 1) * root
-                    found.append(inputs.T @ inputs)
+                    found.append(gram_matrix(inputs))
                 rows = d.flatten(0, 1)
-                found.append(rows.T @ rows)
+                found.append(gram_matrix(rows))
             return tuple(found)
 
         size = (4 + 2 * problem.Y.shape[1]) * network.n_activations * problem.X.element_size()

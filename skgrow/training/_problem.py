@@ -15,7 +15,7 @@ from torch import Tensor
 from skgrow.networks import MLP, Network
 from skgrow.training._losses import Loss, SquaredError
 from skgrow.training._operators import Operator
-from skgrow.training._reduction import sum_over_samples
+from skgrow.training._reduction import gram_matrix, sum_over_samples
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Problem:
 
         def chunk(X: Tensor, g: Tensor) -> tuple[Tensor]:
             rows = torch.cat([X, X.new_ones(len(X), 1)], 1) * g.sqrt()[:, None]
-            return (rows.T @ rows,)
+            return (gram_matrix(rows),)
 
         size = 4 * self.X.shape[1] * self.X.element_size()
         (gram,) = sum_over_samples(chunk, self.X, self.g, bytes_per_row=size)
@@ -270,18 +270,3 @@ class Problem:
         batch.g = g.mul_(factor)
         batch.auto_alpha, batch._losses = False, None
         return batch
-
-
-def gram_matrix(J: Tensor) -> Tensor:
-    """Return ``J.T @ J`` by column blocks on and above the diagonal: five eighths of the full product's work."""
-    p = J.shape[1]
-    if p < 64:
-        return J.T @ J
-    edges = [round(i * p / 4) for i in range(5)]
-    gram = J.new_empty(p, p)
-    for i in range(4):
-        rows = slice(edges[i], edges[i + 1])
-        beyond = slice(edges[i], p)
-        torch.mm(J[:, rows].T, J[:, beyond], out=gram[rows, beyond])
-        gram[edges[i + 1] :, rows] = gram[rows, edges[i + 1] :].T
-    return gram

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+import torch
 from torch import Tensor
 
 #: Bytes that a chunk of rows may take while a sum is formed, by device type. On a CPU a chunk should stay
@@ -38,3 +40,12 @@ def sum_over_samples(
         part = function(*(array[start : start + rows] for array in arrays))
         total = tuple(t + p for t, p in zip(total, part, strict=True))
     return total
+
+
+def gram_matrix(rows: Tensor) -> Tensor:
+    """Return ``rows.T @ rows``; on a CPU by NumPy, which leaves out the half that symmetry gives."""
+    if rows.device.type != "cpu":
+        return rows.T @ rows
+    array = rows.numpy()
+    with np.errstate(all="ignore"):  # not finite: the callers' business, as with PyTorch
+        return torch.from_numpy(array.T @ array)
