@@ -138,7 +138,7 @@ class AttachedPreconditioner:
             elif x.ndim > 2:  # positions share the weights, as the pixels of a convolution do
                 x, d = x.flatten(1, -2), d.flatten(0, -2)
             learn(layer, x, d, x.new_full((len(x),), 1 / len(x)))
-            if self.steps % self.settings.inverse_every == 0:
+            if self.settings.inverts(self.steps, self.steps):
                 layer.damp(gamma, self.settings.split)
             self._divide(module, layer)
         self.inputs, self.deltas, self.drawn = {}, {}, False
