@@ -135,10 +135,10 @@ class AttachedPreconditioner:
             x, d = self.inputs[i], self.deltas[i]
             if isinstance(module, nn.Conv2d):
                 x = unfold(x, module.kernel_size, module.dilation, _padding(module), module.stride).transpose(1, 2)
-            else:
-                x, d = x.flatten(0, -2), d.flatten(0, -2)
+            elif x.ndim > 2:  # positions share the weights, as the pixels of a convolution do
+                x, d = x.flatten(1, -2), d.flatten(0, -2)
             learn(layer, x, d, x.new_full((len(x),), 1 / len(x)))
-            if self.steps % self.settings.inverse_every == 0:
+            if self.settings.inverts(self.steps, self.steps):
                 layer.damp(gamma, self.settings.split)
             self._divide(module, layer)
         self.inputs, self.deltas, self.drawn = {}, {}, False

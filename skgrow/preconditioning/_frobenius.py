@@ -19,6 +19,9 @@ from skgrow.preconditioning._covariance import Covariance, SecondMoment
 from skgrow.preconditioning._layers import component
 from skgrow.preconditioning._state import State
 
+#: Steps at the start, and after growth, that are each preceded by an inversion.
+_FIRST = 3
+
 
 class FrobeniusPreconditioner(BaseEstimator):
     r"""Preconditioning of weight gradients by inner products on the layers' inputs and outputs.
@@ -53,7 +56,8 @@ class FrobeniusPreconditioner(BaseEstimator):
         Derivatives that the output side sees: of targets drawn from the model, one random draw per sample; all of them
         (as many backward passes as outputs); or of the data's own targets.
     inverse_every : int, default=1
-        Steps between two inversions.
+        Steps between two inversions. The first three steps, also those after growth, are preceded by one each (Martens
+        and Grosse, algorithm 2): there moments change most.
     rescale : bool, default=False
         Whether a step is as long as the quadratic model of the batch says (then the learning rate is not used). It is
         shortened where it would raise the objective of its batch.
@@ -123,6 +127,10 @@ class FrobeniusPreconditioner(BaseEstimator):
         if not found > 0:
             raise ValueError(f"damping must be > 0; got {found!r} at step {step}.")
         return found
+
+    def inverts(self, step: int, since_start: int) -> bool:
+        """Return whether moments are inverted before a step, given its number and that since start or growth."""
+        return step % self.inverse_every == 0 or since_start < _FIRST
 
     def start(self, network: Network, generator: torch.Generator, previous: Any = None, kept: Any = None) -> State:
         """Return the state of a run, which goes on from a previous one on a network that may have grown."""

@@ -33,7 +33,7 @@ class State:
             for i, (shape, bias) in enumerate(zip(network.shapes, network.has_bias, strict=True))
         ]
         self.layers = make_layers(settings, shapes, network.theta)
-        self.steps = 0
+        self.steps = self.since_start = 0
         self.factor = 1.0  # of the damping, where it adapts
         self.rho = 1.0
         self.previous: Tensor | None = None
@@ -61,6 +61,8 @@ class State:
                     widen_side(old, new.size_, layer.homogeneous and name == "input")
                 setattr(fresh, name, old)
         self.steps, self.factor, self.rho = previous.steps, previous.factor, previous.rho
+        if len(kept) == network.n_parameters:  # nothing has grown: the run goes on
+            self.since_start = previous.since_start
         if previous.previous is not None:
             self.previous = network.theta.new_zeros(network.n_parameters)
             self.previous[kept] = previous.previous
@@ -81,7 +83,7 @@ class State:
         objective = value @ batch.g + batch.penalty(network)
         self._learn(network, batch, state, E)
         gamma = self.settings.gamma(self.steps) * self.factor
-        if self.steps % self.settings.inverse_every == 0:
+        if self.settings.inverts(self.steps, self.since_start):
             for layer in self.layers:
                 layer.damp(gamma, self.settings.split)
         if self.settings.combine == "sum":
@@ -91,6 +93,7 @@ class State:
             if self.direct:
                 direction = self._model_step(network, batch, state, gradient, direction, gamma, float(objective))
         self.steps += 1
+        self.since_start += 1
         return objective, direction
 
     def divide(self, network: Network, gradient: Tensor) -> Tensor:

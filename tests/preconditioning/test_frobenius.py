@@ -320,6 +320,27 @@ def test_state_survives_widening_and_insertion():
     assert math.isfinite(inserted.step())
 
 
+def test_first_steps_and_those_after_growth_see_moments_of_their_own():
+    """Inverses lag behind moments later on; a new layer must not be divided by undamped moments until they are due."""
+    network, problem = task("mlp", "squared_error", n=50)
+    moment = SecondMoment(window="batch")
+    settings = FrobeniusPreconditioner(moment, moment, damping=0.1, fisher="empirical", inverse_every=10)
+    state = started(settings, network)
+    fresh = []
+    for _ in range(12):
+        _, found = state.step(network, problem)
+        _, expected = started(settings, network).step(network, problem)
+        fresh.append(torch.allclose(found, expected, rtol=1e-9))
+        network = network.with_theta(network.theta - 0.1 * found)
+    assert fresh == [step < 3 or step == 10 for step in range(12)]
+    on = settings.start(network, torch.Generator(), state, torch.arange(network.n_parameters))
+    assert not settings.inverts(on.steps, on.since_start)  # the same network goes on as if nothing had happened
+    deeper, kept = network.insert(0, problem.X)
+    grown = settings.start(deeper, torch.Generator().manual_seed(0), state, kept)
+    grown.step(deeper, problem)
+    assert [(layer.input.damping_, layer.output.damping_) for layer in grown.layers] == [(0.1, 0.1)] * 4
+
+
 def test_predefined_inner_products_stand_at_the_ends():
     network, _ = task()
     state = started(FrobeniusPreconditioner(input=Sobolev(), output=Sobolev()), network)
