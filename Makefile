@@ -39,8 +39,9 @@ clean:  ## remove what the other targets made, except the environment
 	find . -path './$(VENV)' -prune -o -name __pycache__ -prune -exec rm -rf {} +
 
 # PyTorch first and pinned, so that no other package chooses its build.
-$(INSTALLED): pyproject.toml
+$(INSTALLED): pyproject.toml tests/oracles.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet $(TORCH)
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps -r tests/oracles.txt
 	touch $@
