@@ -128,7 +128,7 @@ SETTINGS = {
             Method("second moments, batch", (0.02,), (2e-3,), of_batch),
             Method("the same, rescaled", OWN, (2e-3,), rescaled),
             Method("covariance", (5e-4, 5e-3), (0.1,), covariance),
-            Method("K-FAC", OWN, (1e-6,), kfac),
+            Method("K-FAC", OWN, (1e-6, 1e-2), kfac),
             Method("K-FAC, equal split", OWN, (2e-3,), kfac_equal),
         ),
     ),
