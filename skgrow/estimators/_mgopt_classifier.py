@@ -92,7 +92,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When a coarse level has been trained enough, with ``cycle="full"``: a name, or a component of
-        :mod:`skgrow.growth`. ``"plateau"`` is here less than a twentieth in three epochs.
+        :mod:`skgrow.growth`. ``"plateau"`` is here less than a tenth in three epochs.
 
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.

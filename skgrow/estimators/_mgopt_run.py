@@ -25,7 +25,7 @@ class MGOptRun(FixedRun):
 
     def _schedule(self) -> Any:
         named = self.estimator.schedule == "plateau"
-        schedule = growth.Plateau(tol=0.05, patience=3) if named else super(FixedRun, self)._schedule()
+        schedule = growth.Plateau(tol=0.1, patience=3) if named else super(FixedRun, self)._schedule()
         return _Until(schedule, self.estimator.target_loss)
 
     def _make_solvers(self, hierarchy: multilevel.Hierarchy, n_levels: int, generator: torch.Generator) -> list[Any]:
