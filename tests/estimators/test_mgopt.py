@@ -532,12 +532,11 @@ def test_precision():
 def test_two_classes_label_sets_and_several_targets():
     X, y = load_iris(return_X_y=True)
     names = np.array(["a", "b"])[(y > 0).astype(int)]
-    clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
+    plain = clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
     assert clf.score(X, names) > 0.95
     assert clf.out_activation_ == "logistic"
     assert clf.coarsen().predict(X).dtype == names.dtype
-    weighted = MGOptClassifier(**SMALL, class_weight={"a": 1.0, "b": 20.0}).fit(X, names)
-    plain = MGOptClassifier(**SMALL).fit(X, names)
+    weighted = clone(plain).set_params(class_weight={"a": 1.0, "b": 20.0}).fit(X, names)
     assert weighted.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean()
     X, Y = make_multilabel_classification(80, random_state=0)
     clf = MGOptClassifier(**SMALL, cycle="V", correction=True).fit(X, Y)
