@@ -7,7 +7,7 @@ neurons with the gain 2), no penalty, no patience: rates are fixed. Parts:
 - ``relu``: classifier 784-100-100-100-10, ReLU, cross-entropy, batches of 100, damping 0.01. The thesis finds no gain.
 - ``autoencoder``: 784-1000-500-250-30-250-500-1000-784, logistic, squared error (half of it, summed over the pixels
   and averaged over images), batches of 1000. The plateau is the loss of the mean image. Half an hour.
-  Preconditioners have the rates and dampings that were best in earlier trials with more of them.
+  Of rescaled preconditioners the damping is that of earlier trials.
 - ``sigmoid``: classifier 784-100-10, logistic, cross-entropy, batches of 1000, damping 0.001.
 - ``extras``: which part of K-FAC does what, on ``sigmoid``, switched on one after the other.
 - ``cost``: seconds per step on the autoencoder, steps of all methods in turn.
@@ -125,7 +125,7 @@ SETTINGS = {
         10,
         (
             *plain((1e-3, 3e-3, 0.01, 0.03), (1e-3, 3e-3), (3e-4, 1e-3, 3e-3)),
-            Method("second moments, batch", (0.02,), (2e-3,), of_batch),
+            Method("second moments, batch", (0.02, 0.05), (1e-3, 2e-3), of_batch),
             Method("the same, rescaled", OWN, (2e-3,), rescaled),
             Method("covariance", (5e-4, 5e-3), (0.1,), covariance),
             Method("K-FAC", OWN, (1e-6, 1e-2), kfac),
