@@ -1,5 +1,6 @@
 """Operators: derivatives of networks, stacking, linearity, and problems that are fitted through them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -171,8 +172,9 @@ def test_gradient_and_gauss_newton_agree_with_finite_differences(kind, sizes, of
     network, problem = operator_problem(kind, sizes, offset=offset)
     value, slope = problem.value_and_gradient(network)
     loss, data_slope, gram = problem.gauss_newton(network)
-    assert float(value) == pytest.approx(float(problem.objective(network)), rel=1e-12)
-    assert float(loss) == pytest.approx(float(problem.data_loss(network)), rel=1e-12)
+    fresh = replace(problem)  # remembers no loss
+    assert float(value) == pytest.approx(float(fresh.objective(network)), rel=1e-12)
+    assert float(loss) == pytest.approx(float(fresh.data_loss(network)), rel=1e-12)
     step, columns = 1e-6, []
     for i in range(network.n_parameters):
         e = torch.zeros_like(network.theta)

@@ -70,7 +70,7 @@ def test_objective_is_that_of_mlpregressor_but_for_the_biases():
 def test_gradient_agrees_with_finite_differences(activation, weighted, c, layers):
     network, problem = random_case(activation, c=c, weighted=weighted, layers=layers)
     value, gradient = problem.value_and_gradient(network)
-    assert float(value) == pytest.approx(float(problem.objective(network)), rel=1e-13)
+    assert float(value) == pytest.approx(float(replace(problem).objective(network)), rel=1e-13)
     step = 1e-6
     for i in range(network.n_parameters):
         e = torch.zeros_like(network.theta)
@@ -124,6 +124,7 @@ def test_chunks_give_the_same_sums(budget, monkeypatch):
     network, problem = random_case(n=53, c=3)
     whole = problem.data_loss(network), *problem.value_and_gradient(network), *problem.gauss_newton(network)
     monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", budget)
+    problem = replace(problem)  # which remembers nothing
     parts = problem.data_loss(network), *problem.value_and_gradient(network), *problem.gauss_newton(network)
     for ours, theirs in zip(parts, whole, strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=1e-14)
@@ -168,3 +169,23 @@ def test_an_offset_is_what_a_frozen_part_adds():
     shifted = replace(problem, Y=residual)
     for ours, theirs in zip(rest.gauss_newton(network), shifted.gauss_newton(network), strict=True):
         torch.testing.assert_close(ours, theirs)
+
+
+def test_losses_are_computed_once_but_where_parameters_move(monkeypatch):
+    network, problem = random_case()
+    passes = []
+    monkeypatch.setattr(Problem, "count", lambda self, network, gradients: passes.append(gradients))
+    first = float(problem.data_loss(network))
+    assert float(problem.objective(network)) > first
+    twin = network.with_theta(network.theta)
+    assert float(problem.data_loss(twin)) == first
+    assert passes == [1 / 3, 1 / 3]
+    problem.value_and_gradient(network)
+    assert passes == [1 / 3, 1 / 3, 1.0]
+    theta = network.theta.clone()
+    moving = network.with_theta(theta)
+    (batch,) = problem.batches(problem.n_samples, torch.Generator().manual_seed(0))
+    assert float(batch.data_loss(moving)) == pytest.approx(first, rel=1e-12)
+    theta.mul_(2)
+    expected = float(replace(problem).data_loss(network.with_theta(2 * network.theta)))
+    assert float(batch.data_loss(moving)) == pytest.approx(expected, rel=1e-12)
