@@ -1,7 +1,7 @@
 """Multilevel training (MG/Opt) of residual networks, against training on one level.
 
 Networks of width 32 and 8, 16 or 32 blocks on digits, mnist_5k, mnist1d (all classes of ten) and concrete (a number),
-split anew by every seed (mnist1d has its own test set). One level: SGD with momentum 0.9 and Adam, each at the best of
+split, or for mnist1d generated, anew by every seed. One level: SGD with momentum 0.9 and Adam, each at the best of
 four rates for the data and the depth. Several levels, all with Adam at the rate that was best on one level:
 
 - ``two-level``, ``V``: corrections from one coarse level, or from all (8 blocks have two levels, 16 three, 32 four),
@@ -62,7 +62,9 @@ def data(name, seed):
     if name == "mnist1d":
         from mnist1d.data import get_dataset_args, make_dataset
 
-        made = make_dataset(get_dataset_args())  # draws by a seed of its own
+        generator = get_dataset_args()
+        generator.seed = seed
+        made = make_dataset(generator)
         return made["x"], made["x_test"], made["y"], made["y_test"]
     X, y = (REGRESSION | CLASSIFICATION)[name]()
     size = {"digits": 450, "mnist_5k": 1000}.get(name, 0.25)

@@ -101,7 +101,8 @@ class MGOptRegressor(NetworkRegressor, MultilevelNetwork):
         Solver of the coarse levels; None: the same.
 
     coarse_learning_rate_init : float or None, default=None
-        Its step size; None: the same.
+        Its step size; None: that of the hierarchy, for a :class:`~skgrow.multilevel.DepthHierarchy` from
+        ``learning_rate_init`` on the finest level to twice that on the coarsest.
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When a coarse level has been trained enough, with ``cycle="full"``: a name, or a component of

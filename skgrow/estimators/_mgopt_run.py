@@ -33,10 +33,11 @@ class MGOptRun(FixedRun):
         estimator, n = self.estimator, len(self.samples.X)
         solvers = [self._make_solver(generator)]
         coarse, size = copy(self), min(200 if estimator.batch_size == "auto" else estimator.batch_size, n)
-        for _ in range(1, n_levels):
+        for step in hierarchy.steps(n_levels)[1:]:
             size = hierarchy.batch_size(size)
             coarse.estimator = copy(estimator)
             coarse.estimator.batch_size = size
+            coarse.estimator.learning_rate_init = step * estimator.learning_rate_init
             if estimator.coarse_solver is not None:
                 coarse.estimator.solver = estimator.coarse_solver
             if estimator.coarse_learning_rate_init is not None:

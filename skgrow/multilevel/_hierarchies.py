@@ -68,12 +68,19 @@ class Hierarchy(BaseEstimator):
         """Return the coarse size of mini-batches, given the finer one's."""
         return size
 
+    def steps(self, n_levels: int) -> list[float]:
+        """Return the step sizes of the levels, finest first, in multiples of the finest one's."""
+        return [1.0] * n_levels
+
     def _unfit(self, network: Network, needs: str) -> ValueError:
         return ValueError(f"{type(self).__name__} needs {needs}; got {network!r}.")
 
 
 class DepthHierarchy(Hierarchy):
     """Residual networks of half the blocks and twice the step: coarser Euler schemes of one differential equation.
+
+    Solvers take twice as large steps on the coarsest level as on the finest, and steps between on levels between: what
+    is trained from the coarsest level up anneals, with large steps where they are cheap and shallow networks bear them.
 
     Parameters
     ----------
@@ -116,6 +123,10 @@ class DepthHierarchy(Hierarchy):
         while most > 2 and network.depth // 2 ** (most - 1) < 4:
             most -= 1
         return most
+
+    def steps(self, n_levels: int) -> list[float]:
+        """Return a geometric sequence from 1 to 2."""
+        return [2.0 ** (level / max(n_levels - 1, 1)) for level in range(n_levels)]
 
     def admissible(self, network: Network, n_levels: int) -> str:
         """Name the numbers of blocks that can be halved so often."""

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import max_pool2d
 
 from skgrow import MGOptClassifier, MGOptRegressor
+from skgrow.estimators._mgopt_run import MGOptRun
 from skgrow.growth import Every
 from skgrow.multilevel import BatchHierarchy, DepthHierarchy, LevelProblem, SubspaceHierarchy, WidthHierarchy
 
@@ -119,6 +120,30 @@ def test_coarse_levels_may_have_another_solver(solver, coarse):
         **SMALL, solver=solver, coarse_solver=coarse, coarse_learning_rate_init=0.01, learning_rate_init=0.01
     ).fit(X, y)
     assert reg.loss_ < reg.loss_curve_[0]
+
+
+@pytest.mark.parametrize(
+    ("hierarchy", "n_levels", "asked", "expected"),
+    [
+        ("depth", 3, None, [0.01, 0.01 * 2**0.5, 0.02]),
+        ("depth", 1, None, [0.01]),
+        ("depth", 3, 0.5, [0.01, 0.5, 0.5]),
+        ("batch", 3, None, [0.01, 0.01, 0.01]),
+    ],
+)
+def test_step_sizes_of_levels(hierarchy, n_levels, asked, expected, monkeypatch):
+    """Coarse levels of depth take larger steps, unless the user says which."""
+    made, original = [], MGOptRun._make_solvers
+    monkeypatch.setattr(MGOptRun, "_make_solvers", lambda *args: made.append(original(*args)) or made[-1])
+    MGOptRegressor(
+        **SMALL,
+        hierarchy=hierarchy,
+        n_levels=n_levels,
+        solver="adam",
+        learning_rate_init=0.01,
+        coarse_learning_rate_init=asked,
+    ).fit(*waves())
+    assert [solver.learning_rate for solver in made[0]] == pytest.approx(expected)
 
 
 # known optima -----------------------------------------------------------------------------------------------
