@@ -107,33 +107,33 @@ class MLP(Network):
         """Return the post-activation of hidden layer ``depth`` (default: the last), shape (n, w)."""
         stop = len(self.weights) - 1 if depth is None else depth
         for i in range(stop):
-            Z = torch.addmm(self.biases[i], X, self.weights[i].T)
+            Z = affine(self.weights[i], self.biases[i], X)
             layer = self.inserted[i]
             X = self.activation.value(Z, self.smoothing[i]) if layer is None else layer.value(self.activation, Z)
         return X
 
     def __call__(self, X: Tensor) -> Tensor:
         """Return the output, shape (n, c)."""
-        return torch.addmm(self.biases[-1], self.hidden(X), self.weights[-1].T)
+        return affine(self.weights[-1], self.biases[-1], self.hidden(X))
 
     def forward_pass(self, X: Tensor) -> LayerPass:
         """Return inputs and activation slopes of every layer, and the output."""
         inputs, slopes = [X], []
         for i, (W, b) in enumerate(zip(self.weights[:-1], self.biases[:-1], strict=True)):
-            Z = torch.addmm(b, inputs[-1], W.T)
+            Z = affine(W, b, inputs[-1])
             layer, width = self.inserted[i], self.smoothing[i]
             H = self.activation.value(Z, width) if layer is None else layer.value(self.activation, Z)
             slopes.append(
                 self.activation.derivative(Z, H, width) if layer is None else layer.derivative(self.activation, Z)
             )
             inputs.append(H)
-        return LayerPass(inputs, slopes, torch.addmm(self.biases[-1], inputs[-1], self.weights[-1].T))
+        return LayerPass(inputs, slopes, affine(self.weights[-1], self.biases[-1], inputs[-1]))
 
     def backward_pass(self, state: LayerPass, output_delta: Tensor) -> list[Tensor]:
         """Backpropagate per-sample derivatives with respect to the output; see :class:`Network`."""
         deltas = [output_delta]
         for W, slope in zip(reversed(self.weights[1:]), reversed(state.slopes), strict=True):
-            deltas.append(torch.matmul(deltas[-1], W).mul_(slope))
+            deltas.append(torch.matmul(W.T, deltas[-1].mT).mT.mul_(slope))
         return deltas[::-1]
 
     # insertion ---------------------------------------------------------------------------------------------
@@ -162,3 +162,8 @@ class MLP(Network):
             slope = IdentityLike.of(self.activation, H).derivative(self.activation, H)
             pairs.append((torch.matmul(d, W).mul_(slope), H))
         return pairs
+
+
+def affine(W: Tensor, b: Tensor, X: Tensor) -> Tensor:
+    """Return ``X W^T + b``, stored neuron by neuron: products of many samples and few neurons are faster so."""
+    return torch.addmm(b.unsqueeze(1), W, X.T).T

@@ -117,11 +117,6 @@ class Network(ABC):
         return places
 
     @cached_property
-    def _lengths(self) -> list[int]:
-        """Numbers of weights and of biases, map by map."""
-        return [places.stop - places.start for pair in self.slices for places in pair]
-
-    @cached_property
     def weights(self) -> list[Tensor]:
         """Views of the weights."""
         return [self.theta[w].view(shape) for (w, _), shape in zip(self.slices, self.shapes, strict=True)]
@@ -182,17 +177,13 @@ class Network(ABC):
 
     def gradient_of(self, deltas: list[Tensor], state: LayerPass) -> Tensor:
         """Return the gradient, one flat vector, from the derivatives at the outputs of all maps."""
-        grad = torch.empty_like(self.theta)
-        parts = grad.split(self._lengths)
-        for w, b, shape, d, x in zip(parts[::2], parts[1::2], self.shapes, deltas, state.inputs, strict=True):
+        parts = []
+        for shape, bias, d, x in zip(self.shapes, self.has_bias, deltas, state.inputs, strict=True):
             image = len(shape) > 2
-            if image:
-                w.copy_(map_gradient(d, x).view(-1))
-            else:
-                torch.mm(d.T, x, out=w.view(shape))
-            if len(b):
-                torch.sum(d, (0, 2, 3) if image else 0, out=b)
-        return grad
+            parts.append((map_gradient(d, x) if image else torch.mm(d.T, x)).view(-1))
+            if bias:
+                parts.append(torch.sum(d, (0, 2, 3) if image else 0))
+        return torch.cat(parts)
 
     def jacobian(self, state: LayerPass, seed: Tensor | None = None) -> Tensor:
         r"""Return the derivatives of outputs, or of combinations of them, by all parameters.
