@@ -436,7 +436,7 @@ def run_images(name, seed):
 
 
 def show_images(args):
-    seeds = 1 if args.quick else 3
+    seeds = 1 if args.quick else 7
     rows, found = [], []
     noise = np.random.default_rng(0).standard_normal((100, 64))
     fit_cnn(noise, np.arange(100) % 10, 8, CHANNELS, 1, len(CHANNELS) + 1, 0)  # imports, and libraries wake up

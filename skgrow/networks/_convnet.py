@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import conv2d, conv_transpose2d, linear, max_pool2d, max_unpool2d
+from torch.nn.functional import conv2d, conv_transpose2d, linear, max_pool2d
 
 from skgrow.networks._activations import Activation
 from skgrow.networks._identity import IdentityLike
@@ -237,10 +237,10 @@ class ConvNet(Network):
         if i - 1 not in self.pooled:
             return below
         x, where = state.extra[sorted(self.pooled).index(i - 1)]
-        below = below.reshape(-1, *where.shape[1:])
-        where = where.expand(len(below) // len(where), *where.shape).reshape(below.shape)
-        full = max_unpool2d(below, where, [2, 2], output_size=x.shape[-2:])
-        return full.view(*lead, *x.shape[1:])
+        below = below.reshape(*lead, *where.shape[1:])
+        full = below.new_zeros(*lead, *x.shape[1:])
+        full.flatten(-2).scatter_(-1, where.expand(below.shape).flatten(-2), below.flatten(-2))
+        return full
 
     # insertion ---------------------------------------------------------------------------------------------
 
