@@ -1,4 +1,4 @@
-"""Settings of the docstrings' examples: figures are drawn without a screen, and skipped without matplotlib."""
+"""Settings of the docstrings' examples: figures are drawn without a screen, and what needs an extra may be skipped."""
 
 import importlib.util
 import os
@@ -8,9 +8,14 @@ import pytest
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 
+#: Modules whose examples need packages of an extra.
+NEEDED = {"skgrow.inspection": ["matplotlib"], "skgrow.estimators._onnx": ["onnxruntime", "skl2onnx"]}
+
+
 def pytest_collection_modifyitems(items):
-    """Skip what draws where matplotlib is not installed."""
-    if importlib.util.find_spec("matplotlib") is None:
+    """Skip examples whose packages are not installed."""
+    for module, packages in NEEDED.items():
+        missing = [package for package in packages if importlib.util.find_spec(package) is None]
         for item in items:
-            if isinstance(item, pytest.DoctestItem) and item.name.startswith("skgrow.inspection"):
-                item.add_marker(pytest.mark.skip(reason="needs matplotlib"))
+            if missing and isinstance(item, pytest.DoctestItem) and item.name.startswith(module):
+                item.add_marker(pytest.mark.skip(reason=f"needs {', '.join(missing)}"))

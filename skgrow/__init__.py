@@ -19,6 +19,7 @@ __all__ = [
     "SensLIRegressor",
     "__version__",
     "growing_path",
+    "register_onnx_converters",
 ]
 
 _MODULE_OF = {
@@ -32,6 +33,7 @@ _MODULE_OF = {
     "SensLIClassifier": "skgrow.estimators",
     "SensLIRegressor": "skgrow.estimators",
     "growing_path": "skgrow.estimators",
+    "register_onnx_converters": "skgrow.estimators",
 }
 
 if TYPE_CHECKING:
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
         SensLIClassifier,
         SensLIRegressor,
         growing_path,
+        register_onnx_converters,
     )
     from skgrow.inspection import GrowthCurveDisplay
 else:

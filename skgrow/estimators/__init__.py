@@ -4,6 +4,7 @@ from skgrow.estimators._growing_classifier import GrowingClassifier
 from skgrow.estimators._growing_regressor import GrowingRegressor
 from skgrow.estimators._mgopt_classifier import MGOptClassifier
 from skgrow.estimators._mgopt_regressor import MGOptRegressor
+from skgrow.estimators._onnx import register_onnx_converters
 from skgrow.estimators._path import growing_path
 from skgrow.estimators._preconditioned_classifier import PreconditionedMLPClassifier
 from skgrow.estimators._preconditioned_regressor import PreconditionedMLPRegressor
@@ -20,4 +21,5 @@ __all__ = [
     "SensLIClassifier",
     "SensLIRegressor",
     "growing_path",
+    "register_onnx_converters",
 ]

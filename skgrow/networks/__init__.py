@@ -1,7 +1,7 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
 from skgrow.networks._activations import ACTIVATIONS, Activation
-from skgrow.networks._convert import from_layout, from_torch, layout_of, to_torch
+from skgrow.networks._convert import Residual, from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._merge import merge
@@ -20,6 +20,7 @@ __all__ = [
     "LayerPass",
     "Network",
     "ResNet",
+    "Residual",
     "direct_sum",
     "from_layout",
     "from_standardized",
