@@ -89,7 +89,7 @@ class MGOptClassifier(NetworkClassifier, MultilevelNetwork):
 
     coarse_learning_rate_init : float or None, default=None
         Its step size; None: that of the hierarchy, for a :class:`~skgrow.multilevel.DepthHierarchy` from
-        ``learning_rate_init`` on the finest level to twice that on the coarsest.
+        ``learning_rate_init`` on the finest level to 1.5 times that on the coarsest.
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When a coarse level has been trained enough, with ``cycle="full"``: a name, or a component of

@@ -79,7 +79,7 @@ class Hierarchy(BaseEstimator):
 class DepthHierarchy(Hierarchy):
     """Residual networks of half the blocks and twice the step: coarser Euler schemes of one differential equation.
 
-    Solvers take twice as large steps on the coarsest level as on the finest, and steps between on levels between: what
+    Solvers take half as large again steps on the coarsest level, and steps between on levels between: what
     is trained from the coarsest level up anneals, with large steps where they are cheap and shallow networks bear them.
 
     Parameters
@@ -125,8 +125,8 @@ class DepthHierarchy(Hierarchy):
         return most
 
     def steps(self, n_levels: int) -> list[float]:
-        """Return a geometric sequence from 1 to 2."""
-        return [2.0 ** (level / max(n_levels - 1, 1)) for level in range(n_levels)]
+        """Return a geometric sequence from 1 to 1.5."""
+        return [1.5 ** (level / max(n_levels - 1, 1)) for level in range(n_levels)]
 
     def admissible(self, network: Network, n_levels: int) -> str:
         """Name the numbers of blocks that can be halved so often."""

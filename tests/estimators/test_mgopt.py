@@ -125,7 +125,7 @@ def test_coarse_levels_may_have_another_solver(solver, coarse):
 @pytest.mark.parametrize(
     ("hierarchy", "n_levels", "asked", "expected"),
     [
-        ("depth", 3, None, [0.01, 0.01 * 2**0.5, 0.02]),
+        ("depth", 3, None, [0.01, 0.01 * 1.5**0.5, 0.015]),
         ("depth", 1, None, [0.01]),
         ("depth", 3, 0.5, [0.01, 0.5, 0.5]),
         ("batch", 3, None, [0.01, 0.01, 0.01]),
