@@ -62,13 +62,13 @@ def resolve_device(device: str, work: float, like: Any = None) -> torch.device:
 
 
 def validate_X(estimator: Any, X: Any, *, reset: bool) -> Any:
-    """Return X as a finite 2-D float array, or as a tensor where a tensor was given."""
+    """Return X as a finite 2-D float array, stored row by row, or as a tensor where a tensor was given."""
     if is_tensor(X):
         return _validate_tensor(estimator, X, reset=reset)
     X = validate_data(
-        estimator, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], ensure_min_samples=1
+        estimator, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", ensure_min_samples=1
     )
-    return X.toarray() if sparse.issparse(X) else X
+    return X.toarray(order="C") if sparse.issparse(X) else X
 
 
 def _validate_tensor(estimator: Any, X: Tensor, *, reset: bool) -> Tensor:

@@ -79,8 +79,8 @@ class Hierarchy(BaseEstimator):
 class DepthHierarchy(Hierarchy):
     """Residual networks of half the blocks and twice the step: coarser Euler schemes of one differential equation.
 
-    Solvers take half as large again steps on the coarsest level, and steps between on levels between: what
-    is trained from the coarsest level up anneals, with large steps where they are cheap and shallow networks bear them.
+    Step sizes of solvers are 1.5 times as large on the coarsest level as on the finest: what is trained from the
+    coarsest level up anneals, with large steps where they are cheap and shallow networks bear them.
 
     Parameters
     ----------

@@ -172,6 +172,14 @@ def test_outputs_that_are_copies_are_predicted_alike():
     np.testing.assert_allclose(prediction[:, 1], 3 * prediction[:, 0] - 5, atol=1e-6)
 
 
+def test_numbers_do_not_depend_on_how_the_rows_are_stored():
+    X, y = waves()
+    est = GrowingRegressor(**SMALL).fit(X, y)
+    by_column = np.asfortranarray(X)
+    np.testing.assert_array_equal(est.predict(by_column), est.predict(X))
+    np.testing.assert_array_equal(GrowingRegressor(**SMALL).fit(by_column, y).predict(X), est.predict(X))
+
+
 def test_frames_are_taken_and_their_names_remembered():
     X, y = waves()
     plain = GrowingRegressor(**SMALL).fit(X, y).predict(X)
