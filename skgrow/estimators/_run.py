@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.utils import check_random_state
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from skgrow import growth, training
@@ -22,6 +23,12 @@ from skgrow.training import Trained
 
 #: Entries of X, or of a mini-batch, up to which one thread is used on a CPU.
 _SINGLE_THREAD_SIZE = 50_000
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Return the thread pools of the process: to find them takes milliseconds, as long as a small fit."""
+    return ThreadpoolController()
 
 
 class Run:
@@ -139,7 +146,7 @@ class Run:
         if self._first_order(rows):
             rows = min(rows, 200 if self.estimator.batch_size == "auto" else self.estimator.batch_size)
         if self.device.type == "cpu" and rows * columns <= _SINGLE_THREAD_SIZE:
-            return threadpool_limits(1)
+            return _thread_pools().limit(limits=1)
         return nullcontext()
 
     def _problem(self, samples: Samples, **settings: Any) -> training.Problem:
