@@ -11,6 +11,23 @@ def test_importing_the_package_loads_neither_torch_nor_scikit_learn():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def test_training_does_not_load_the_compiler():
+    code = """if True:
+        import sys, warnings, numpy as np
+        from skgrow import GrowingClassifier, PreconditionedMLPRegressor, SensLIClassifier
+
+        warnings.simplefilter("ignore")
+        X = np.random.default_rng(0).normal(size=(50, 16))
+        y = X[:, 0] > 0
+        for solver in ("adam", "sgd", "lbfgs", "lm"):
+            GrowingClassifier(solver=solver, max_neurons=2, max_iter=3).fit(X, y)
+        SensLIClassifier(architecture="cnn", image_shape=(4, 4), max_iter=2).fit(X, y)
+        PreconditionedMLPRegressor(max_iter=2).fit(X, X[:, 0])
+        sys.exit("torch._dynamo" in sys.modules)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize("name", skgrow.__all__)
 def test_public_names_are_there(name):
     assert getattr(skgrow, name) is not None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from inspect import unwrap
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,6 +36,14 @@ class LBFGS:
         return LBFGSState(self, network, problem)
 
 
+class _Optimizer(torch.optim.LBFGS):
+    """PyTorch's L-BFGS, without its guard against compilation, which imports the compiler: seconds."""
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Note the parameters."""
+        unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
+
+
 class LBFGSState:
     """A run of :class:`LBFGS`; ``step()`` is one iteration with its line search."""
 
@@ -45,7 +55,7 @@ class LBFGSState:
         self.objective = float(problem.objective(network))
         self.theta = network.theta.clone()
         self.trials: list[tuple[Network, Tensor, Tensor]] = []  # points with value and gradient
-        self.optimizer = torch.optim.LBFGS(
+        self.optimizer = _Optimizer(
             [self.theta],
             max_iter=1,
             max_eval=25,
