@@ -1,7 +1,14 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
-from skgrow.training._curvature import Curvature, DenseCurvature, KroneckerCurvature, curvature_of, damped_cholesky
+from skgrow.training._curvature import (
+    Curvature,
+    DenseCurvature,
+    KroneckerCurvature,
+    RowCurvature,
+    curvature_of,
+    damped_cholesky,
+)
 from skgrow.training._evidence import Evidence, evidence
 from skgrow.training._first_order import Adam, MiniBatchState, StochasticGradient
 from skgrow.training._fixed import FixedPolicy
@@ -39,6 +46,7 @@ __all__ = [
     "Policy",
     "Problem",
     "Quantile",
+    "RowCurvature",
     "SquaredError",
     "StochasticGradient",
     "Trained",

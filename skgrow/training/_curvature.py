@@ -7,9 +7,15 @@ replaces the mean of products, layer by layer, by the product of means,
 
 with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`.
 It costs no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
+
+Of fewer rows than parameters the dense matrix :math:`R^T R` is never formed: what is asked of it, damped, follows from
+:math:`R R^T` by the identity of Woodbury.
 """
 
 from __future__ import annotations
+
+import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -43,6 +49,103 @@ class DenseCurvature:
         """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
         factor = damped_cholesky(self.gram, ridge * penalised)
         return 2 * float(factor.diagonal().log().sum()), torch.cholesky_inverse(factor).diagonal()
+
+    def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
+        """Return ``(matrix + ridge * diag(penalised) + damping * identity)^-1 b``; None where that is not definite."""
+        factor, info = torch.linalg.cholesky_ex(self.gram + torch.diag(ridge * penalised + damping))
+        return None if int(info) else torch.cholesky_solve(b[:, None], factor)[:, 0]
+
+    def freeze(self, frozen: Tensor) -> None:
+        """Let the parameters with True have no curvature."""
+        self.gram[frozen] = 0
+        self.gram[:, frozen] = 0
+
+
+class RowCurvature(DenseCurvature):
+    r"""The Gauss-Newton matrix :math:`R^T R` of fewer rows than parameters.
+
+    With :math:`R = (R_1, R_0)`, for penalised and free parameters, and damping s and :math:`s_0` of the two,
+
+    .. math::
+        K = I + R_1 R_1^T / s, \qquad S = R_0^T K^{-1} R_0 + s_0 I, \qquad
+        |H| = s^{p_1} |K| |S| ,
+
+    and the inverse follows by blocks. All costs are those of matrices as large as R.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (m, p)
+        R; free parameters are the last ones.
+    n_free : int
+        Number of free parameters.
+    """
+
+    def __init__(self, rows: Tensor, n_free: int) -> None:
+        self.rows, self.n_free = rows, n_free
+
+    @cached_property
+    def gram(self) -> Tensor:  # type: ignore[override]
+        """The matrix itself."""
+        return gram_matrix(self.rows)
+
+    @cached_property
+    def _kernel(self) -> Tensor:
+        rows = self.rows[:, : -self.n_free]
+        return rows @ rows.T
+
+    def is_finite(self) -> bool:
+        """Whether all entries are."""
+        return bool(torch.isfinite(self.rows.square().sum()))
+
+    def largest(self) -> float:
+        """Return the largest diagonal entry."""
+        return float(self.rows.square().sum(0).max())
+
+    def freeze(self, frozen: Tensor) -> None:
+        """Let the parameters with True have no curvature."""
+        self.rows = self.rows.masked_fill(frozen, 0.0)
+        for name in ("gram", "_kernel"):
+            self.__dict__.pop(name, None)
+
+    def _factors(self, ridge: float, free_ridge: float) -> tuple[float, Tensor, Tensor, Tensor] | None:
+        """Return s, the Cholesky factor of K, its inverse times R_0, and the Cholesky factor of S."""
+        s = max(ridge, float(self._kernel.diagonal().mean()) * torch.finfo(self.rows.dtype).eps, 1e-300)
+        factor, info = torch.linalg.cholesky_ex((self._kernel / s).add_(torch.eye(len(self.rows)).to(self.rows)))
+        if int(info):
+            return None
+        free = torch.linalg.solve_triangular(factor, self.rows[:, -self.n_free :], upper=False)
+        schur = damped_cholesky(gram_matrix(free), free.new_full((self.n_free,), free_ridge))
+        return s, factor, free, schur
+
+    def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:  # noqa: ARG002
+        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
+        found = self._factors(ridge, 0.0)
+        if found is None:
+            raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
+        s, factor, free, schur = found
+        rows = torch.linalg.solve_triangular(factor, self.rows[:, : -self.n_free], upper=False)
+        log_det = rows.shape[1] * math.log(s) + 2 * float(factor.diagonal().log().sum() + schur.diagonal().log().sum())
+        coupling = torch.linalg.solve_triangular(schur, free.T @ rows / s, upper=False)
+        diagonal = (1 - rows.square().sum(0) / s) / s + coupling.square().sum(0)
+        return log_det, torch.cat([diagonal, torch.cholesky_inverse(schur).diagonal()])
+
+    def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return ``(matrix + ridge * diag(penalised) + damping * identity)^-1 b``; None where that is not definite."""
+        found = self._factors(ridge + damping, damping)
+        if found is None:
+            return None
+        s, factor, free, schur = found
+        R1, R0, b1, b0 = (
+            self.rows[:, : -self.n_free],
+            self.rows[:, -self.n_free :],
+            b[: -self.n_free],
+            b[-self.n_free :],
+        )
+        seen = torch.linalg.solve_triangular(factor, (R1 @ b1)[:, None] / s, upper=False)
+        x0 = torch.cholesky_solve(b0[:, None] - free.T @ seen, schur)
+        r = b1 - R1.T @ (R0 @ x0)[:, 0]
+        x1 = (r - R1.T @ torch.cholesky_solve((R1 @ r)[:, None] / s, factor)[:, 0]) / s
+        return torch.cat([x1, x0[:, 0]])
 
 
 class KroneckerCurvature:
@@ -117,7 +220,17 @@ def curvature_of(network: Network, problem: Problem) -> Curvature:
     """Return the curvature of the kind that the problem asks for."""
     if problem.curvature_kind == "kronecker":
         return KroneckerCurvature.of(network, problem)
-    return DenseCurvature(problem.gauss_newton(network)[2])
+    return linearised(network, problem)[2]
+
+
+def linearised(network: Network, problem: Problem) -> tuple[Tensor, Tensor, DenseCurvature]:
+    """Return the data loss at a network, its gradient, and its Gauss-Newton matrix in the form that costs less."""
+    n, c = problem.Y.shape
+    if problem.operator is None and n * c < network.n_parameters:
+        loss, gradient, rows = problem.gauss_newton_rows(network)
+        return loss, gradient, RowCurvature(rows, c)
+    loss, gradient, gram = problem.gauss_newton(network)
+    return loss, gradient, DenseCurvature(gram)
 
 
 def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:

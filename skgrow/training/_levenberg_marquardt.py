@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP, Network
+from skgrow.training._curvature import linearised
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._problem import Problem
 
@@ -55,12 +56,12 @@ class LevenbergMarquardtState:
         self.growth = 2.0
         self._linearise()
         self.value = float(self.objective)
-        largest = float(self.gram.diagonal().max()) if network.n_parameters else 1.0
+        largest = self.curvature.largest() if network.n_parameters else 1.0
         self.damping = 1e-3 * largest if largest > 0 else 1.0
 
     def _linearise(self) -> None:
         problem, network = self.problem, self.network
-        loss, gradient, self.gram = problem.gauss_newton(network)
+        loss, gradient, self.curvature = linearised(network, problem)
         self.penalised = problem.penalty_weights(network)
         self.data_loss = loss
         self.alpha = problem.alpha  # that the network was found with
@@ -69,7 +70,7 @@ class LevenbergMarquardtState:
             self.evidence = evidence(
                 network,
                 float(loss),
-                self.gram,
+                self.curvature,
                 problem.total_weight,
                 self.penalised,
                 problem.alpha,
@@ -79,24 +80,20 @@ class LevenbergMarquardtState:
             falls = before is not None and self.evidence.log_evidence < before.log_evidence
             if not (falls and problem.loss.known_dispersion):
                 problem.alpha = next_penalty(self.evidence, problem.alpha, problem.loss)
-        ratio = problem.alpha / problem.total_weight
+        self.ridge = ratio = problem.alpha / problem.total_weight
         self.objective = loss + problem.penalty(network)
         self.gradient = gradient + ratio * self.penalised * network.theta
-        self.ridge = ratio * self.penalised
         frozen = unsupported(network, problem, self.solver.support)
         if frozen is not None:
-            self.gram[frozen] = 0
-            self.gram[:, frozen] = 0
+            self.curvature.freeze(frozen)
             self.gradient[frozen] = 0
 
     def step(self) -> float:
         """Take one step that lowers the objective, or find that there is none (``converged``)."""
-        gram, gradient = self.gram, self.gradient
-        identity = torch.ones_like(gradient)
+        gradient = self.gradient
         for _ in range(12):
-            factor, info = torch.linalg.cholesky_ex(gram + torch.diag(self.ridge + self.damping * identity))
-            if int(info) == 0:
-                step = torch.cholesky_solve(gradient.neg()[:, None], factor)[:, 0]
+            step = self.curvature.solve(self.ridge, self.penalised, self.damping, -gradient)
+            if step is not None:
                 trial = self.network.with_theta(self.network.theta + step)
                 value = self.problem.objective(trial)
                 predicted = 0.5 * (self.damping * (step @ step) - gradient @ step)

@@ -216,17 +216,8 @@ class Problem:
             return value, gradient, self._operator_gauss_newton(network)
 
         def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            state = network.forward_pass(X)
-            F = state.output + offset
-            J = network.jacobian(state, self.loss.curvature_root(F, Y))
-            J.mul_(g.sqrt()[:, None])
-            J = J.view(-1, network.n_parameters)
-            if self.loss.is_quadratic:  # the root times E is E itself, and one product with J costs least
-                E = (self.loss.negative_gradient(F, Y) * g.sqrt()[:, None]).T.reshape(-1)
-                gradient = -(J.T @ E)
-            else:
-                gradient = network.gradient(state, self.loss.negative_gradient(F, Y).mul_(-g[:, None]))
-            return self.loss.value(F, Y) @ g, gradient, gram_matrix(J)
+            value, gradient, rows = self._linearised(network, X, Y, g, offset)
+            return value, gradient, gram_matrix(rows)
 
         copies = 2 * network.n_parameters * self.Y.shape[1] / network.n_activations
         value, gradient, gram = self._sum(chunk, copies, network)
@@ -234,6 +225,35 @@ class Problem:
             places = network.slices[-1][1]
             gram[places, places] += 1 / self.Y.shape[1]
         return value, gradient, gram
+
+    def gauss_newton_rows(self, network: Network) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the data loss, its gradient and a matrix R with the Gauss-Newton matrix R^T R.
+
+        R has a row per sample and output, and one more where :meth:`gauss_newton` completes the matrix.
+        """
+        offset = 0 if self.offset is None else self.offset
+        value, gradient, rows = self._linearised(network, self.X, self.Y, self.g, offset)
+        if not self.loss.is_separable:
+            constant = rows.new_zeros(1, network.n_parameters)
+            constant[:, network.slices[-1][1]] = self.Y.shape[1] ** -0.5
+            rows = torch.cat([rows, constant])
+        return value, gradient, rows
+
+    def _linearised(
+        self, network: Network, X: Tensor, Y: Tensor, g: Tensor, offset: Tensor | int
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the loss of some samples, its gradient, and the roots of curvature times their Jacobian."""
+        state = network.forward_pass(X)
+        F = state.output + offset
+        J = network.jacobian(state, self.loss.curvature_root(F, Y))
+        J.mul_(g.sqrt()[:, None])
+        J = J.view(-1, network.n_parameters)
+        if self.loss.is_quadratic:  # the root times E is E itself, and one product with J costs least
+            E = (self.loss.negative_gradient(F, Y) * g.sqrt()[:, None]).T.reshape(-1)
+            gradient = -(J.T @ E)
+        else:
+            gradient = network.gradient(state, self.loss.negative_gradient(F, Y).mul_(-g[:, None]))
+        return self.loss.value(F, Y) @ g, gradient, J
 
     def _operator_gauss_newton(self, network: Network) -> Tensor:
         outputs, theta = self._outputs_of(network), network.theta

@@ -13,9 +13,11 @@ from skgrow.training import (
     CrossEntropy,
     DenseCurvature,
     KroneckerCurvature,
+    LevenbergMarquardt,
     Logistic,
     Poisson,
     Problem,
+    RowCurvature,
     SquaredError,
     _reduction,
     curvature_of,
@@ -139,6 +141,64 @@ def test_the_dense_curvature_damps_what_is_penalised(ridge):
     assert log_det == pytest.approx(float(torch.linalg.slogdet(matrix)[1]), rel=1e-7)
     torch.testing.assert_close(diagonal, torch.linalg.inv(matrix).diagonal(), rtol=1e-6, atol=1e-8)
     assert DenseCurvature(gram).largest() == float(gram.diagonal().max())
+
+
+@pytest.mark.parametrize("loss", LOSSES, **NAMED)
+@pytest.mark.parametrize("sizes", [(3, 6, 2), (9, 2), (3, 4, 4, 2)], **NAMED)
+@pytest.mark.parametrize("frozen", [False, True])
+def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
+    network, problem = random_case(loss, sizes, n=4)
+    value, gradient, gram = problem.gauss_newton(network)
+    ours, mask = RowCurvature(problem.gauss_newton_rows(network)[2], sizes[-1]), problem.penalty_weights(network)
+    theirs = DenseCurvature(gram)
+    torch.testing.assert_close(problem.gauss_newton_rows(network)[:2], (value, gradient))
+    torch.testing.assert_close(ours.damped(0.1, mask)[1], theirs.damped(0.1, mask)[1])
+    if frozen:
+        still = torch.arange(network.n_parameters) % 3 == 0
+        still[network.slices[-1][1]] = False
+        for curvature in (ours, theirs):
+            curvature.freeze(still)
+    torch.testing.assert_close(ours.gram, theirs.gram)
+    assert ours.largest() == pytest.approx(theirs.largest())
+    b = torch.linspace(-1, 1, network.n_parameters).double()
+    for ridge, damping in ((1e-5, 0.0), (1e-2, 1e-5), (10.0, 1.0)):
+        torch.testing.assert_close(ours.damped(ridge, mask), theirs.damped(ridge, mask), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(
+            ours.solve(ridge, mask, damping, b), theirs.solve(ridge, mask, damping, b), rtol=1e-6, atol=1e-6
+        )
+
+
+def test_without_a_penalty_few_rows_are_damped_by_as_little_as_rounding_asks_for():
+    network, problem = random_case(n=4)
+    curvature = RowCurvature(problem.gauss_newton_rows(network)[2], 2)
+    log_det, diagonal = curvature.damped(0.0, problem.penalty_weights(network))
+    assert np.isfinite(log_det)
+    assert bool((diagonal > 0).all())
+
+
+@pytest.mark.parametrize(("n", "kind"), [(12, DenseCurvature), (11, DenseCurvature), (10, RowCurvature)])
+def test_the_form_of_the_matrix_is_the_smaller_one(n, kind):
+    """Twenty-two parameters, and two rows a sample."""
+    network, problem = random_case(sizes=(2, 4, 2), n=n, activation="relu")
+    assert network.n_parameters == 22
+    assert type(curvature_of(network, problem)) is kind
+
+
+@pytest.mark.parametrize("loss", LOSSES, **NAMED)
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_training_does_not_depend_on_the_form_of_the_matrix(loss, activation, monkeypatch):
+    found = []
+    for form in (RowCurvature, DenseCurvature):
+        network, problem = random_case(loss, (3, 6, 2), n=8, activation=activation)
+        problem.auto_alpha = True
+        state = LevenbergMarquardt(support=1.0).start(network, problem)
+        assert type(state.curvature) is form
+        found.append([state.step() for _ in range(5)])
+        monkeypatch.setattr(
+            "skgrow.training._curvature.RowCurvature", lambda rows, n_free: DenseCurvature(rows.T @ rows)
+        )
+    assert found[0] == pytest.approx(found[1], rel=1e-6)
+    assert found[0][-1] < found[0][0]
 
 
 @pytest.mark.parametrize("sizes", [(3, 0, 2), (3, 2, 0, 2)], **NAMED)
