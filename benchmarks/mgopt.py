@@ -20,6 +20,10 @@ and counts as infinite.
 
     python -m benchmarks.mgopt [--data digits concrete] [--blocks 8 16 32] [--epochs 20] [--seeds 5] [--jobs 2]
         [--only Adam full]
+
+The spread over seeds is wide; the bars are best judged on more of them, with the three variants that they compare:
+
+    python -m benchmarks.mgopt --seeds 15 --blocks 16 32 --only SGD Adam full
 """
 
 import argparse
@@ -200,7 +204,8 @@ def main():
             for variant in options.only
         )
     complete = set(options.only) == set(VARIANTS) and set(options.data) == set(names)
-    write("mgopt" if complete and options.epochs == 20 else f"mgopt-{options.epochs}", rows, epochs=options.epochs)
+    name = "mgopt" if complete and options.epochs == 20 else f"mgopt-{options.epochs}-epochs-{options.seeds}-seeds"
+    write(name, rows, epochs=options.epochs)
     report(rows, options.seeds)
 
 
