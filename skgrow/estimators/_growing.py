@@ -18,7 +18,7 @@ class GrowingNetwork(TrainedNetwork):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 0, None, closed="left")],
         "activation": [StrOptions({"auto", "relu", "leaky_relu", "tanh", "logistic"})],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "criterion": [StrOptions({"gcv", "evidence"})],
+        "criterion": [StrOptions({"loo", "gcv", "evidence"})],
         "search": [StrOptions({"polar", "random", "gradmax", "firefly"}), HasMethods(["search"])],
         "grow_layer": [StrOptions({"last", "all", "best"})],
         "block_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

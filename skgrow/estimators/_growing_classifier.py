@@ -38,10 +38,11 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         ``"auto"`` sets it by the evidence (MacKay 1992), on the Gauss-Newton matrix or, where that is dear, on its
         Kronecker approximation; then validation data may lower it in the end.
 
-    criterion : {"evidence", "gcv"}, default="evidence"
+    criterion : {"evidence", "loo", "gcv"}, default="evidence"
         What says, without validation data, when growing ends and which stage and activation is returned: the log
-        evidence, or the cross-entropy on new data estimated from the effective parameters. A gain of less than one nat
-        in all counts as none.
+        evidence, or the cross-entropy on new data estimated by leaving out one sample at a time or from the effective
+        parameters. A gain of less than one nat in all counts as none. Where the Gauss-Newton matrix is dear
+        ``"loo"`` is ``"gcv"``.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the

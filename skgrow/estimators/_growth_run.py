@@ -97,6 +97,8 @@ class GrowthRun(Run):
         criterion = estimator.criterion if validation is None else "validation"
         if criterion == "evidence" and problem.alpha == 0:
             raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
+        if criterion == "loo" and (problem.operator is not None or problem.curvature_kind == "kronecker"):
+            criterion = "gcv"
         if validation is None and problem.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)

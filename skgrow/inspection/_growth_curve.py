@@ -21,6 +21,7 @@ _METRIC_LABELS = {
     "train_loss": "Training loss",
     "validation_loss": "Validation loss",
     "log_evidence": "Log evidence",
+    "loo": "Estimated error on new data (leave-one-out)",
     "gcv": "Estimated error on new data (GCV)",
     "criterion": "Criterion (larger is better)",
     "indicator": "Growth indicator",
@@ -69,7 +70,8 @@ class GrowthCurveDisplay:
 
     metric : str, default="train_loss"
         Entry of the rows that the vertical axis shows: ``"train_loss"``, ``"validation_loss"``,
-        ``"log_evidence"``, ``"gcv"``, ``"criterion"``, ``"indicator"``, ``"predicted_decrease"`` or ``"alpha"``.
+        ``"log_evidence"``, ``"loo"``, ``"gcv"``, ``"criterion"``, ``"indicator"``,
+        ``"predicted_decrease"`` or ``"alpha"``.
 
     Attributes
     ----------

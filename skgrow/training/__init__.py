@@ -14,6 +14,7 @@ from skgrow.training._first_order import Adam, MiniBatchState, StochasticGradien
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
 from skgrow.training._lbfgs import LBFGS
+from skgrow.training._leave_one_out import leave_one_out
 from skgrow.training._levenberg_marquardt import LevenbergMarquardt
 from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit
 from skgrow.training._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
@@ -60,5 +61,6 @@ __all__ = [
     "gradient",
     "gram_matrix",
     "is_linear",
+    "leave_one_out",
     "sum_over_samples",
 ]

@@ -51,9 +51,12 @@ class DenseCurvature:
         return 2 * float(factor.diagonal().log().sum()), torch.cholesky_inverse(factor).diagonal()
 
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
-        """Return ``(matrix + ridge * diag(penalised) + damping * identity)^-1 b``; None where that is not definite."""
+        """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
+
+        None where the sum is not positive definite to rounding.
+        """
         factor, info = torch.linalg.cholesky_ex(self.gram + torch.diag(ridge * penalised + damping))
-        return None if int(info) else torch.cholesky_solve(b[:, None], factor)[:, 0]
+        return None if int(info) else torch.cholesky_solve(b, factor)
 
     def freeze(self, frozen: Tensor) -> None:
         """Let the parameters with True have no curvature."""
@@ -130,22 +133,21 @@ class RowCurvature(DenseCurvature):
         return log_det, torch.cat([diagonal, torch.cholesky_inverse(schur).diagonal()])
 
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:  # noqa: ARG002
-        """Return ``(matrix + ridge * diag(penalised) + damping * identity)^-1 b``; None where that is not definite."""
+        """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
+
+        None where the sum is not positive definite to rounding.
+        """
         found = self._factors(ridge + damping, damping)
         if found is None:
             return None
         s, factor, free, schur = found
-        R1, R0, b1, b0 = (
-            self.rows[:, : -self.n_free],
-            self.rows[:, -self.n_free :],
-            b[: -self.n_free],
-            b[-self.n_free :],
-        )
-        seen = torch.linalg.solve_triangular(factor, (R1 @ b1)[:, None] / s, upper=False)
-        x0 = torch.cholesky_solve(b0[:, None] - free.T @ seen, schur)
-        r = b1 - R1.T @ (R0 @ x0)[:, 0]
-        x1 = (r - R1.T @ torch.cholesky_solve((R1 @ r)[:, None] / s, factor)[:, 0]) / s
-        return torch.cat([x1, x0[:, 0]])
+        R1, R0 = self.rows[:, : -self.n_free], self.rows[:, -self.n_free :]
+        b1, b0 = b[: -self.n_free], b[-self.n_free :]
+        seen = torch.linalg.solve_triangular(factor, R1 @ b1 / s, upper=False)
+        x0 = torch.cholesky_solve(b0 - free.T @ seen, schur)
+        r = b1 - R1.T @ (R0 @ x0)
+        x1 = (r - R1.T @ torch.cholesky_solve(R1 @ r / s, factor)) / s
+        return torch.cat([x1, x0])
 
 
 class KroneckerCurvature:

@@ -127,16 +127,24 @@ def evidence(
             + 0.5 * c * math.log(2 * math.pi)
             + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
         )
-    share = GCV_INFLATION * (gamma + c) / n_observed
-    gcv = math.inf
-    if share < 1 and loss.known_dispersion:
-        gcv = (total + GCV_INFLATION * (gamma + c) / (1 - share)) / n
-    elif share < 1:
-        gcv = loss.degree * total / n_observed / (1 - share) ** loss.degree
+    gcv = generalised_cross_validation(loss, total / n, gamma + c, n, c)
     next_alpha = alpha
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
         next_alpha = min(gamma * dispersion / theta_squared, 1e3 * n * curvature.largest())
     return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
+
+
+def generalised_cross_validation(
+    loss: Loss, data_loss: float, effective: float, n: float, c: int, inflation: float = GCV_INFLATION
+) -> float:
+    """Return the estimated loss on new data of a network with so many effective parameters."""
+    n_observed = loss.n_observed(n, c)
+    share = inflation * effective / n_observed
+    if share >= 1:
+        return math.inf
+    if loss.known_dispersion:
+        return data_loss + inflation * effective / (1 - share) / n
+    return loss.degree * data_loss * n / n_observed / (1 - share) ** loss.degree
 
 
 def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:

@@ -92,8 +92,9 @@ class LevenbergMarquardtState:
         """Take one step that lowers the objective, or find that there is none (``converged``)."""
         gradient = self.gradient
         for _ in range(12):
-            step = self.curvature.solve(self.ridge, self.penalised, self.damping, -gradient)
-            if step is not None:
+            solution = self.curvature.solve(self.ridge, self.penalised, self.damping, -gradient[:, None])
+            if solution is not None:
+                step = solution[:, 0]
                 trial = self.network.with_theta(self.network.theta + step)
                 value = self.problem.objective(trial)
                 predicted = 0.5 * (self.damping * (step @ step) - gradient @ step)

@@ -17,6 +17,7 @@ from skgrow.networks import Network
 from skgrow.training._curvature import curvature_of
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._history import History
+from skgrow.training._leave_one_out import leave_one_out
 from skgrow.training._problem import Problem
 
 #: Relative gain of the criterion that counts as one: less is no reason to exchange neurons or to keep more of them.
@@ -211,8 +212,9 @@ def fit(
     Solvers go on from ``state``, where one is given, of a network of the same parameters, and the clock from the
     last row of a history that is not empty.
 
-    The ``criterion`` is ``"validation"`` (minus the validation loss), ``"gcv"`` (minus generalised
-    cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the objective). A proposal of
+    The ``criterion`` is ``"validation"`` (minus the validation loss), ``"loo"`` (minus the leave-one-out loss),
+    ``"gcv"`` (minus generalised cross-validation), ``"evidence"`` (the log evidence) or ``"objective"`` (minus the
+    objective). A proposal of
     the policy that would raise the training loss is undone, so that the loss never rises from a row of the history
     to those made from it.
 
@@ -254,6 +256,7 @@ def fit(
             "validation_loss": trained.validation_loss,
             "log_evidence": trained.evidence.log_evidence if trained.evidence is not None else math.nan,
             "gcv": trained.evidence.gcv if trained.evidence is not None else math.nan,
+            "loo": -trained.criterion if criterion == "loo" else math.nan,
             "alpha": trained.alpha,
             "criterion": trained.criterion,
         }
@@ -261,7 +264,9 @@ def fit(
         monitor.stage(row, trained.network)
 
     # of a log likelihood, less than one in total says nothing
-    least = {"gcv": 1 / problem.total_weight, "evidence": 1.0}.get(criterion, 0.0) * problem.loss.known_dispersion
+    least = problem.loss.known_dispersion * (
+        {"evidence": 1.0, "loo": 1 / problem.total_weight, "gcv": 1 / problem.total_weight}.get(criterion, 0.0)
+    )
     here = torch.arange(network.n_parameters, device=network.theta.device)
     best = current = train(network, None, None if state is None else here)
     record(current, "start", True, None)
@@ -353,7 +358,7 @@ def _measure(
     loss, alpha = float(problem.data_loss(network)), getattr(state, "alpha", problem.alpha)
     found = getattr(state, "evidence", None)
     sets_penalty = problem.auto_alpha and problem.curvature_kind == "kronecker"
-    if found is None and (criterion in ("evidence", "gcv") or sets_penalty):
+    if found is None and (criterion in ("evidence", "gcv", "loo") or sets_penalty):
         curvature = curvature_of(network, problem)
         mask = problem.penalty_weights(network)
         many = problem.auto_alpha and problem.curvature_kind == "dense"
@@ -367,6 +372,7 @@ def _measure(
     value = {
         "validation": lambda: -validation_loss,
         "gcv": lambda: -found.gcv if found else -math.inf,
+        "loo": lambda: -leave_one_out(network, problem, alpha, found) if found else -math.inf,
         "evidence": lambda: found.log_evidence if found else -math.inf,
         "objective": lambda: -float(problem.objective(network)),
     }[criterion]()

@@ -432,6 +432,7 @@ def assert_loss_never_rises(history):
         {"solver": "adam", "activation": "relu", "learning_rate_init": 0.02},
         {"hidden_layer_sizes": (3, 2), "grow_layer": "best"},
         {"criterion": "gcv", "n_exchanges": 2},
+        {"criterion": "loo"},
     ],
 )
 def test_the_loss_never_rises_along_the_path(kind, parameters):

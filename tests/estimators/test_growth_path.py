@@ -120,12 +120,12 @@ def test_parents_are_rows_of_the_history():
             assert parent["epoch"] <= row["epoch"]
 
 
-@pytest.mark.parametrize("criterion", ["gcv", "evidence"])
+@pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])
 def test_the_stage_of_the_largest_criterion_is_returned(criterion):
     X, y = waves()
     est = GrowingRegressor(criterion=criterion, random_state=0).fit(X, y)
     for row in est.history_:
-        assert row["criterion"] == (-row["gcv"] if criterion == "gcv" else row["log_evidence"])
+        assert row["criterion"] == (row["log_evidence"] if criterion == "evidence" else -row[criterion])
     accepted = [row for row in est.history_ if row["accepted"]]
     largest = max(row["criterion"] for row in accepted)
     # later stages, and the second activation, have to be better by more than a trifle
@@ -228,7 +228,7 @@ def test_number_of_exchanges_stays_within_its_budget():
 # when growing ends ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("criterion", ["gcv", "evidence"])
+@pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])
 def test_noise_is_not_fitted(criterion):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.normal(size=200)

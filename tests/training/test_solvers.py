@@ -310,7 +310,7 @@ def test_history_rows_say_what_was_measured():
     assert len(history) == 2
     expected = {
         "time", "epoch", "action", "parent", "accepted", "architecture", "n_parameters", "train_loss",
-        "validation_loss", "log_evidence", "gcv", "alpha", "criterion",
+        "validation_loss", "log_evidence", "gcv", "loo", "alpha", "criterion",
     }  # fmt: skip
     for row in history:
         assert expected <= set(row)
@@ -325,13 +325,14 @@ def test_history_rows_say_what_was_measured():
 def test_the_criterion_is_what_was_asked_for():
     network, problem = random_case()
     validation = Problem(problem.X[:10], problem.Y[:10])
-    for criterion in ("objective", "validation", "evidence", "gcv"):
+    for criterion in ("objective", "validation", "evidence", "gcv", "loo"):
         best, (row,) = loop(network, problem, Proposals(), criterion=criterion, validation=validation)
         expected = {
             "objective": -float(problem.objective(best.network)),
             "validation": -float(validation.data_loss(best.network)),
             "evidence": row["log_evidence"],
             "gcv": -row["gcv"],
+            "loo": -row["loo"],
         }
         assert best.criterion == row["criterion"] == expected[criterion]
 
