@@ -55,6 +55,7 @@ def twelve_draws(model, prefix, scoring):
 
 REGRESSORS = {
     "skgrow": lambda: skgrow.GrowingRegressor(random_state=0),
+    "by GCV": lambda: skgrow.GrowingRegressor(criterion="gcv", random_state=0),
     "by evidence": lambda: skgrow.GrowingRegressor(criterion="evidence", random_state=0),
     "MLP": lambda: standardised(MLPRegressor(random_state=0)),
     SEARCH: lambda: twelve_draws(
