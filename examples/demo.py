@@ -68,20 +68,20 @@ def compare(title, growing, X, X_test, y, y_test):
 def print_path(est):
     """Print one line per stage of the growth of the activation that was chosen.
 
-    The training loss is half the mean squared error in standardised units; LOO estimates the mean squared error on
-    new data in the same units, by leaving out one sample at a time.
+    The training loss is half the mean squared error in standardised units; the mean squared error on new
+    data is estimated in the same units, and decides.
     """
     path = [row for row in est.history_ if row["activation"] == est.activation_]
     others = sorted({row["activation"] for row in est.history_} - {est.activation_})
     print(f"grown with {est.activation_}" + (f", preferred to {', '.join(others)}" if others else ""))
-    print("  stage             neurons  params  train loss        LOO  log evidence  indicator  seconds")
+    print("  stage             neurons  params  train loss  estimated  log evidence  indicator  seconds")
     for row in path:
         stage = row["action"] if row["accepted"] else f"{row['action']} (undone)"
         indicator = row.get("indicator", np.nan)
         shown = "" if np.isnan(indicator) else f"{indicator:.3f}"
         print(
             f"  {stage:<18}{row['architecture'][1]:>7}{row['n_parameters']:>8}{row['train_loss']:>12.3e}"
-            f"{row['loo']:>11.3e}{row['log_evidence']:>14.1f}{shown:>11}{row['time']:>9.2f}"
+            f"{-row['criterion']:>11.3e}{row['log_evidence']:>14.1f}{shown:>11}{row['time']:>9.2f}"
         )
 
 
@@ -100,9 +100,9 @@ def main():
     print(f"(the best piecewise linear function with as many knots has RMSE {limit:.3g})")
 
     figure, axes = plt.subplots(1, 2, figsize=(10, 4), layout="constrained")
-    GrowthCurveDisplay.from_estimator(diabetes, ax=axes[0], x="neurons", metric="loo")
+    GrowthCurveDisplay.from_estimator(diabetes, ax=axes[0], x="neurons", metric="criterion")
     GrowthCurveDisplay.from_estimator(ridge, ax=axes[1])
-    axes[0].set_title("diabetes: the estimated error says when to stop")
+    axes[0].set_title("diabetes: the criterion says when to stop")
     axes[1].set_title("(x + y)² / 2: the loss falls as the network grows")
     PICTURE.parent.mkdir(exist_ok=True)
     figure.savefig(PICTURE, dpi=120)

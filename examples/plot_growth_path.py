@@ -5,7 +5,7 @@ How a network finds its width
 
 A network with too few neurons cannot follow the data, one with too many learns the noise. ``GrowingRegressor`` starts
 without any hidden neuron and adds them where they lower the loss the most. Two numbers tell from the training data
-alone whether that paid: the error on new data, estimated by leaving out one sample at a time, and the log evidence,
+alone whether that paid: the error on new data that generalised cross-validation (GCV) estimates, and the log evidence,
 the probability of the data under the whole family of networks of that width. Both reward a better fit and charge for
 every parameter that the data has to determine. No validation data is needed.
 """
@@ -47,7 +47,7 @@ print(f"{est.architecture_[1]} neurons, estimated noise {est.noise_variance_**0.
 # returned. At last some neurons are exchanged for better ones, where that helps.
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
-for ax, metric in zip(axes, ("train_loss", "loo", "log_evidence"), strict=True):
+for ax, metric in zip(axes, ("train_loss", "gcv", "log_evidence"), strict=True):
     GrowthCurveDisplay.from_estimator(est, ax=ax, x="neurons", metric=metric)
 plt.show()
 

@@ -67,10 +67,11 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
 
     criterion : {"loo", "gcv", "evidence"}, default="loo"
         What says, without validation data, when growing ends and which stage and activation is returned: the error
-        on new data estimated by leaving out one sample at a time (a Newton step for each; Allen 1974, Rad and Maleki
-        2020), or by generalised cross-validation, which takes all samples for equally influential, or the log evidence.
+        on new data, estimated by leaving out one sample at a time (a Newton step for each; Allen 1974, Rad and Maleki
+        2020) or by generalised cross-validation, which takes all samples for equally influential, or the log evidence.
         The evidence is consistent and prefers narrower networks; the other two usually predict better, and the first
-        is the safest on heavy-tailed data. With an operator ``"loo"`` is ``"gcv"``.
+        is safer on heavy-tailed data. ReLU networks and operators take ``"gcv"`` for ``"loo"``: what a kink does
+        without a sample is nothing that a Newton step could tell.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the

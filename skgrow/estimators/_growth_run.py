@@ -97,7 +97,8 @@ class GrowthRun(Run):
         criterion = estimator.criterion if validation is None else "validation"
         if criterion == "evidence" and problem.alpha == 0:
             raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
-        if criterion == "loo" and (problem.operator is not None or problem.curvature_kind == "kronecker"):
+        smooth = not Activation(name, estimator.negative_slope).is_piecewise_linear
+        if criterion == "loo" and not (smooth and problem.operator is None and problem.curvature_kind == "dense"):
             criterion = "gcv"
         if validation is None and problem.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
