@@ -19,10 +19,13 @@ GAUSS_NEWTON_WORK = 2.5e9
 FULL_BATCH_SAMPLES = 20_000
 
 
-def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int) -> float:
-    """Floating-point operations of one Gauss-Newton matrix and its factorisation, in the form that costs less."""
+def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int, *, by_rows: bool = True) -> float:
+    """Floating-point operations of one Gauss-Newton matrix and its factorisation, in the form that costs less.
+
+    Without ``by_rows``, as under an operator, there is but the one over parameters.
+    """
     rows = n_samples * n_outputs
-    small, large = sorted((rows, n_parameters))
+    small, large = sorted((rows, n_parameters)) if by_rows else (n_parameters, rows)
     return 2.0 * large * small**2 + small**3
 
 
@@ -44,7 +47,8 @@ class AutoSolver:
 
     def choose(self, network: Network, problem: Problem) -> Any:
         """Return the solver for a network on a problem."""
-        work = gauss_newton_work(problem.n_samples, problem.Y.shape[1], network.n_parameters)
+        n, c = problem.n_samples, problem.Y.shape[1]
+        work = gauss_newton_work(n, c, network.n_parameters, by_rows=problem.operator is None)
         if work <= GAUSS_NEWTON_WORK and problem.curvature_kind == "dense":
             return self.second_order
         return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch

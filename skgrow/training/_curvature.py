@@ -8,8 +8,8 @@ replaces the mean of products, layer by layer, by the product of means,
 with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`.
 It costs no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
 
-Of fewer rows than parameters the dense matrix :math:`R^T R` is never formed: what is asked of it, damped, follows from
-:math:`R R^T` by the identity of Woodbury.
+Of fewer rows than parameters the dense matrix :math:`R^T R` is not formed in training: what is asked of it, damped, follows
+from :math:`R R^T` by the identity of Woodbury.
 """
 
 from __future__ import annotations
@@ -112,10 +112,12 @@ class RowCurvature(DenseCurvature):
 
     def _factors(self, ridge: float, free_ridge: float) -> tuple[float, Tensor, Tensor, Tensor] | None:
         """Return s, the Cholesky factor of K, its inverse times R_0, and the Cholesky factor of S."""
-        s = max(ridge, float(self._kernel.diagonal().mean()) * torch.finfo(self.rows.dtype).eps, 1e-300)
-        factor, info = torch.linalg.cholesky_ex((self._kernel / s).add_(torch.eye(len(self.rows)).to(self.rows)))
-        if int(info):
+        m, limits = len(self.rows), torch.finfo(self.rows.dtype)
+        size = float(self._kernel.diagonal().mean())
+        if not math.isfinite(size):
             return None
+        s = max(ridge, m * limits.eps * size, limits.tiny)
+        factor = damped_cholesky(self._kernel / s, self.rows.new_ones(m))
         free = torch.linalg.solve_triangular(factor, self.rows[:, -self.n_free :], upper=False)
         schur = damped_cholesky(gram_matrix(free), free.new_full((self.n_free,), free_ridge))
         return s, factor, free, schur

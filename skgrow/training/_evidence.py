@@ -112,7 +112,7 @@ def evidence(
     log_det, inverse_diagonal = curvature.damped(ratio, penalised)
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
     theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
-    total = max(n * data_loss, n_observed * 1e-24)
+    total = max(n * data_loss, smallest_loss(n_observed))
     dispersion = 1.0 if loss.known_dispersion else loss.degree * total / max(n_observed - gamma - c, 1.0)
     log_evidence = math.nan
     if alpha > 0:
@@ -132,6 +132,11 @@ def evidence(
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
         next_alpha = min(gamma * dispersion / theta_squared, 1e3 * n * curvature.largest())
     return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
+
+
+def smallest_loss(n_observed: float) -> float:
+    """Return the total loss below which there is only rounding, of targets of size one."""
+    return n_observed * 1e-24
 
 
 def generalised_cross_validation(

@@ -25,13 +25,13 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.training._curvature import linearised
-from skgrow.training._evidence import Evidence, generalised_cross_validation
+from skgrow.training._evidence import Evidence, generalised_cross_validation, smallest_loss
 from skgrow.training._problem import Problem
 from skgrow.training._reduction import sum_over_samples
 
 
 def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evidence) -> float:
-    """Return the estimated loss on new data, in the units of ``found.gcv``.
+    """Return the estimated loss on new data, in the units of ``found.gcv``; that itself where H is singular.
 
     Parameters
     ----------
@@ -48,7 +48,7 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
         return math.inf
     loss, n, c = problem.loss, problem.total_weight, network.layer_sizes[-1]
     curvature, mask = linearised(network, problem)[2], problem.penalty_weights(network)
-    rounding = curvature.largest() * 1e-14
+    rounding = curvature.largest() * network.n_parameters * torch.finfo(problem.X.dtype).eps
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor, *offset: Tensor) -> tuple[Tensor]:
         state = network.forward_pass(X)
@@ -56,7 +56,7 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
         J = network.jacobian(state)  # (c, rows, p)
         V = curvature.solve(alpha / n, mask, rounding, J.flatten(0, 1).T)
         if V is None:
-            return (X.new_full((), math.inf),)
+            return (X.new_full((), math.nan),)
         unit = g.clamp_max(1 / n)[:, None, None]
         A = torch.einsum("cnp,pdn->ncd", J, V.view(-1, *J.shape[:2])) * unit
         identity = torch.eye(c, dtype=X.dtype, device=X.device)
@@ -67,10 +67,11 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     size = 4 * c * network.n_parameters * problem.X.element_size()
     arrays = [problem.X, problem.Y, problem.g, *([] if problem.offset is None else [problem.offset])]
     mean = float(sum_over_samples(chunk, *arrays, bytes_per_row=size)[0])
-    if not math.isfinite(mean):
-        return math.inf
-    data_loss, effective = float(problem.data_loss(network)), found.effective_parameters
+    if math.isnan(mean):  # singular to rounding
+        return found.gcv
+    n_observed, effective = loss.n_observed(n, c), found.effective_parameters
+    data_loss = max(float(problem.data_loss(network)), smallest_loss(n_observed) / n)
     once = generalised_cross_validation(loss, data_loss, effective, n, c, inflation=1.0)
     if loss.known_dispersion:
         return mean + found.gcv - once
-    return loss.degree * mean * n / loss.n_observed(n, c) * (found.gcv / once if once > 0 else 1.0)
+    return loss.degree * mean * n / n_observed * found.gcv / once

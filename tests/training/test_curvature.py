@@ -176,6 +176,26 @@ def test_without_a_penalty_few_rows_are_damped_by_as_little_as_rounding_asks_for
     assert bool((diagonal > 0).all())
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("repeated", [False, True])
+def test_rows_that_repeat_are_damped_until_they_can_be_factorised(dtype, repeated):
+    rows = torch.as_tensor(np.random.default_rng(0).normal(size=(60, 100))).to(dtype)
+    rows[30:] = rows[:30] if repeated else 0.0
+    mask = torch.ones(100, dtype=dtype)
+    mask[-1] = 0
+    log_det, diagonal = RowCurvature(rows, 1).damped(0.0, mask)
+    assert np.isfinite(log_det)
+    assert bool(torch.isfinite(diagonal).all())
+
+
+def test_rows_without_any_curvature():
+    rows = torch.zeros(3, 8)
+    rows[:, -1] = 1
+    mask = torch.ones(8)
+    mask[-1] = 0
+    assert np.isfinite(RowCurvature(rows, 1).damped(1e-3, mask)[0])
+
+
 @pytest.mark.parametrize(("n", "kind"), [(12, DenseCurvature), (11, DenseCurvature), (10, RowCurvature)])
 def test_the_form_of_the_matrix_is_the_smaller_one(n, kind):
     """Twenty-two parameters, and two rows a sample."""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from skgrow import GrowingRegressor
 from skgrow.networks import MLP, Activation
 from skgrow.training import (
     CrossEntropy,
@@ -177,3 +178,12 @@ def test_too_many_parameters_leave_nothing_to_expect():
     X, Y = data(5)
     problem, network, found = fitted(X, Y, alpha=1e-9, width=4)
     assert leave_one_out(network, problem, 1e-9, found) == math.inf
+
+
+@pytest.mark.parametrize("alpha", [0.0, 1e-8, 1e-6])
+def test_single_precision_can_be_judged_as_well(alpha):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(150, 3))
+    y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.normal(size=150)
+    est = GrowingRegressor(activation="tanh", dtype="float32", alpha=alpha, random_state=0).fit(X, y)
+    assert est.score(X, y) > 0.95
