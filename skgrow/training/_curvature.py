@@ -8,8 +8,8 @@ replaces the mean of products, layer by layer, by the product of means,
 with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`.
 It costs no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
 
-Of fewer rows than parameters the dense matrix :math:`R^T R` is not formed in training: what is asked of it, damped, follows
-from :math:`R R^T` by the identity of Woodbury.
+Of fewer rows than parameters the dense matrix :math:`R^T R` is not formed in training: what is asked of it,
+damped, follows from :math:`R R^T` by the identity of Woodbury.
 """
 
 from __future__ import annotations
