@@ -9,8 +9,8 @@ inverse :math:`H^{-1}` of the damped Gauss-Newton matrix, the sample's Jacobian 
 
 For a linear model and the squared error that is exact, and the residual is the well-known :math:`E_i / (1 - h_i)` of
 PRESS (Allen 1974). Generalised cross-validation puts the mean of all leverages :math:`h_i` in the place of each.
-Where they differ, as on heavy-tailed inputs, networks win by it that bend to a few far samples: these, with leverages
-near one, have no residual left, and the mean does not tell.
+Where they differ, as on heavy-tailed inputs, it favours networks that bend to a few far samples: these, with leverages
+near one, have no residual left, and the mean does not show it.
 
 As in generalised cross-validation, effective parameters count more than once: the estimate is raised in the proportion
 in which that raises the latter.
@@ -43,6 +43,11 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
         Penalty, not negative.
     found : Evidence
         At the network, with this penalty.
+
+    Returns
+    -------
+    float
+        Infinite where there are too many effective parameters for the data, or the loss overflows.
     """
     if not math.isfinite(found.gcv):
         return math.inf
