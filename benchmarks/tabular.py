@@ -55,6 +55,8 @@ def twelve_draws(model, prefix, scoring):
 
 REGRESSORS = {
     "skgrow": lambda: skgrow.GrowingRegressor(random_state=0),
+    "ReLU": lambda: skgrow.GrowingRegressor(activation="relu", random_state=0),
+    "tanh": lambda: skgrow.GrowingRegressor(activation="tanh", random_state=0),
     "by GCV": lambda: skgrow.GrowingRegressor(criterion="gcv", random_state=0),
     "by evidence": lambda: skgrow.GrowingRegressor(criterion="evidence", random_state=0),
     "MLP": lambda: standardised(MLPRegressor(random_state=0)),
@@ -69,6 +71,8 @@ REGRESSORS = {
 
 CLASSIFIERS = {
     "skgrow": lambda: skgrow.GrowingClassifier(random_state=0),
+    "ReLU": lambda: skgrow.GrowingClassifier(activation="relu", random_state=0),
+    "tanh": lambda: skgrow.GrowingClassifier(activation="tanh", random_state=0),
     "MLP": lambda: make_pipeline(StandardScaler(), MLPClassifier(random_state=0)),
     SEARCH: lambda: twelve_draws(
         make_pipeline(StandardScaler(), MLPClassifier(random_state=0, max_iter=500)),

@@ -66,22 +66,21 @@ def compare(title, growing, X, X_test, y, y_test):
 
 
 def print_path(est):
-    """Print one line per stage of the growth of the activation that was chosen.
+    """Print one line per stage of growth, one activation after the other.
 
     The training loss is half the mean squared error in standardised units; the mean squared error on new
     data is estimated in the same units, and decides.
     """
-    path = [row for row in est.history_ if row["activation"] == est.activation_]
-    others = sorted({row["activation"] for row in est.history_} - {est.activation_})
-    print(f"grown with {est.activation_}" + (f", preferred to {', '.join(others)}" if others else ""))
-    print("  stage             neurons  params  train loss  estimated  log evidence  indicator  seconds")
-    for row in path:
+    print(f"fitted: {est.activation_}")
+    print("  activation  stage             neurons  params  train loss  estimated  log evidence  indicator  seconds")
+    for row in est.history_:
         stage = row["action"] if row["accepted"] else f"{row['action']} (undone)"
-        indicator = row.get("indicator", np.nan)
-        shown = "" if np.isnan(indicator) else f"{indicator:.3f}"
+        evidence, indicator = row["log_evidence"], row.get("indicator", np.nan)
         print(
-            f"  {stage:<18}{row['architecture'][1]:>7}{row['n_parameters']:>8}{row['train_loss']:>12.3e}"
-            f"{-row['criterion']:>11.3e}{row['log_evidence']:>14.1f}{shown:>11}{row['time']:>9.2f}"
+            f"  {row['activation']:<12}{stage:<18}{row['architecture'][1]:>7}{row['n_parameters']:>8}"
+            f"{row['train_loss']:>12.3e}{-row['criterion']:>11.3e}"
+            f"{'' if np.isnan(evidence) else f'{evidence:.1f}':>14}"
+            f"{'' if np.isnan(indicator) else f'{indicator:.3f}':>11}{row['time']:>9.2f}"
         )
 
 

@@ -46,12 +46,12 @@ class FittedNetwork(BaseEstimator):
         """Return the fitted network on raw units."""
         import torch
 
-        from skgrow.networks import Activation, from_layout
+        from skgrow.networks import from_layout
 
         arrays = [a.T if a.ndim == 2 else a for a in self.coefs_]
         weights = [torch.as_tensor(a.copy(), device=device, dtype=dtype) for a in arrays]
         biases = [torch.as_tensor(b.copy(), device=device, dtype=dtype) for b in self.intercepts_]
-        return from_layout(self._layout, weights, biases, Activation(self.activation_, self._negative_slope))
+        return from_layout(self._layout, weights, biases, self.activation_, self._negative_slope)
 
     def to_torch(self) -> torch.nn.Sequential:
         """Return the fitted network as ``torch.nn.Sequential``, on raw inputs and targets.

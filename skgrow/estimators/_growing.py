@@ -32,6 +32,13 @@ class GrowingNetwork(TrainedNetwork):
         **TrainedNetwork._parameter_constraints,
     }
 
+    @property
+    def hidden_activations_(self) -> list[np.ndarray]:
+        """Name of the activation of every hidden neuron, layer by layer."""
+        first, *_, last = self.activation_.split("+") * 2
+        n_first = self._layout.get("n_first", 0)
+        return [np.array([first] * n_first + [last] * (width - n_first), str) for width in self.architecture_[1:-1]]
+
     def _run(self) -> Any:
         from skgrow.estimators._growth_run import GrowthRun
 

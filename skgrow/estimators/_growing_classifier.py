@@ -27,8 +27,11 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         Widths at the start, of one or more hidden layers. Only the last one may start without neurons.
 
     activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
-        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
-        ``criterion`` (or validation loss).
+        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network of one hidden layer each and averages them,
+        with weights inversely proportional to their estimated losses on new data (Bates and Granger 1969): the fitted
+        network has the neurons of both, the ReLUs first. The better one by ``criterion`` (or validation loss) stands
+        alone where the other's weight would be below 0.05, where both together have more than ``max_neurons``
+        neurons, and where there is more than one hidden layer or a fit is dear (see ``early_stopping``).
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
@@ -39,7 +42,7 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         Kronecker approximation; then validation data may lower it in the end.
 
     criterion : {"evidence", "loo", "gcv"}, default="evidence"
-        What says, without validation data, when growing ends and which stage and activation is returned: the log
+        What says, without validation data, when growing ends and which stage is returned: the log
         evidence, or the cross-entropy on new data estimated by leaving out one sample at a time or from the effective
         parameters. A gain of less than one nat in all counts as none. ReLU networks, and all where the
         Gauss-Newton matrix is dear, take ``"gcv"`` for ``"loo"``.
@@ -149,7 +152,10 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         ``(n_features, n_neurons, ..., n_outputs)``.
 
     activation_ : str
-        Activation of the hidden neurons.
+        Activation of the hidden neurons, ``"relu+tanh"`` of an average.
+
+    hidden_activations_ : list of ndarray of shape (n_neurons,)
+        Name of the activation of every hidden neuron, layer by layer.
 
     history_ : list of dict
         One row per growth stage or exchange, as in :class:`GrowingRegressor`; losses are cross-entropies in nats.
@@ -159,13 +165,14 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         place of the residual: twice the cosine of its angle to the best new block found.
 
     alpha_ : float
-        L2 penalty used, in standardized units.
+        L2 penalty used, in standardized units; of an average of two networks the geometric mean.
 
     effective_parameters_ : float
-        Number of parameters that the data determines well.
+        Number of parameters that the data determines well; of an average the weighted mean.
 
     log_evidence_ : float
-        Log marginal likelihood of the classes (Laplace approximation).
+        Log marginal likelihood of the classes (Laplace approximation); of an average that of both networks, each as
+        probable beforehand as the other.
 
     loss_ : float
         Training cross-entropy of the fitted network.

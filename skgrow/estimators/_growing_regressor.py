@@ -53,8 +53,11 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         Widths at the start, of one or more hidden layers. Only the last one may start without neurons.
 
     activation : {"auto", "relu", "leaky_relu", "tanh", "logistic"}, default="auto"
-        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network and keeps the better one by
-        ``criterion`` (or validation loss).
+        Of the hidden neurons. ``"auto"`` grows a ReLU and a tanh network of one hidden layer each and averages them,
+        with weights inversely proportional to their estimated errors on new data (Bates and Granger 1969): the fitted
+        network has the neurons of both, the ReLUs first. The better one by ``criterion`` (or validation loss) stands
+        alone where the other's weight would be below 0.05, where both together have more than ``max_neurons``
+        neurons, and where there is more than one hidden layer.
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
@@ -66,7 +69,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         validation data and solvers other than Levenberg-Marquardt it is 0.01.
 
     criterion : {"loo", "gcv", "evidence"}, default="loo"
-        What says, without validation data, when growing ends and which stage and activation is returned: the error
+        What says, without validation data, when growing ends and which stage is returned: the error
         on new data, estimated by leaving out one sample at a time (a Newton step for each; Allen 1974, Rad and Maleki
         2020) or by generalised cross-validation, which takes all samples for equally influential, or the log evidence.
         The evidence is consistent and prefers narrower networks; the other two usually predict better, and the first
@@ -174,22 +177,26 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         ``(n_features, n_neurons, ..., n_outputs)``.
 
     activation_ : str
-        Activation of the hidden neurons.
+        Activation of the hidden neurons, ``"relu+tanh"`` of an average.
+
+    hidden_activations_ : list of ndarray of shape (n_neurons,)
+        Name of the activation of every hidden neuron, layer by layer.
 
     history_ : list of dict
-        One row per growth stage or exchange: ``time`` in seconds, ``epoch``, ``action``, ``parent`` (row it was made
-        from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``, ``validation_loss`` (half the mean
-        squared error in standardized units, summed over outputs), ``log_evidence``, ``gcv``, ``loo``, ``alpha``,
-        ``criterion``, ``indicator``, ``predicted_decrease``, ``activation``; with ``penalty="path"``
-        ``duality_gap`` and ``certified``. ``pandas.DataFrame(est.history_)`` is a table.
+        One row per growth stage or exchange, and one for an average: ``time`` in seconds, ``epoch``, ``action``,
+        ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``,
+        ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
+        ``log_evidence``, ``gcv``, ``loo``, ``alpha``, ``criterion``, ``indicator``, ``predicted_decrease``,
+        ``activation``; with ``penalty="path"`` ``duality_gap`` and ``certified``.
+        ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
         The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25) at the fitted network: where it is
         small no network of moderate size can be added that halves the loss. Twice the cosine of the angle
-        between the residual and the best new block found.
+        between the residual and the best new block found. Of an average that of the network of larger weight.
 
     alpha_ : float
-        L2 penalty used, in standardized units.
+        L2 penalty used, in standardized units; of an average of two networks the geometric mean.
 
     duality_gap_ : float
         With ``penalty="path"``: bound on how far the objective (a sum over samples, in units of training) is from its
@@ -202,10 +209,11 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         Estimated variance of the noise, in squared units of y; NaN for losses ``"quantile"`` and ``"poisson"``.
 
     effective_parameters_ : float
-        Number of parameters that the data determines well.
+        Number of parameters that the data determines well; of an average the weighted mean.
 
     log_evidence_ : float
-        Log marginal likelihood of y (Laplace approximation); NaN where it was too dear to compute.
+        Log marginal likelihood of y (Laplace approximation); of an average that of both networks, each as probable
+        beforehand as the other. NaN where it was too dear to compute.
 
     loss_ : float
         Training loss of the fitted network: half the mean squared error in standardized units, summed over outputs.
@@ -247,6 +255,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
     ----------
     M. Feischl, A. Rieder, F. Zehetgruber, "Towards optimal hierarchical training of neural networks", 2024.
     D. J. C. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4, 1992.
+    J. M. Bates, C. W. J. Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969.
     F. D. Foresee, M. T. Hagan, "Gauss-Newton approximation to Bayesian learning", ICNN 1997.
 
     Examples

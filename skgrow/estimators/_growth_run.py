@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from skgrow import growth, training
 from skgrow.estimators._run import Run, StageMonitor
-from skgrow.networks import MLP, Activation, Network, glorot
+from skgrow.networks import MLP, Activation, Network, glorot, summands
 from skgrow.training import Trained
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
@@ -51,37 +52,78 @@ class GrowthRun(Run):
         return super()._stops_early(n, n_columns) or (self.estimator.early_stopping == "auto" and dear and n > 10)
 
     def _fit_networks(self) -> None:
-        """Grow one network per activation and store the best."""
+        """Grow one network per activation, and store their average or the better one."""
         estimator = self.estimator
         names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
         if estimator.activation == "auto" and estimator.penalty == "path":
             names = ["relu"]
+        starts: dict[str, MLP | None] = dict.fromkeys(names)
         if self.previous is not None:
-            names = [self.previous.activation.name]
-        best: tuple[Trained, Any, str, int] | None = None
+            starts = {part.activation.name: part for part in summands(cast(MLP, self._fitted()))}
+        grown: list[Grown] = []
         history: list[dict[str, Any]] = []
         self.rival: list[float] = []
-        for name in names:
+        for name, start in starts.items():
             with self._threads():
-                trained, problem, rows, monitor = self._grow(name)
+                trained, problem, rows, monitor = self._grow(name, start)
             if self.curvature_kind == "kronecker":  # where a fit is dear
                 self.rival = [row["criterion"] for row in rows]
             offset = len(history)
             for row in rows:
                 parent = row["parent"]
                 history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
+            trained.row += offset
             self.loss_curve += monitor.loss_curve
-            if best is None or trained.criterion > best[0].criterion:
-                best = trained, problem, name, offset
-            if monitor.stopped and not monitor.beaten:
+            grown.append(Grown(trained, problem, name))
+            if monitor.stopped:
                 break
-        assert best is not None  # noqa: S101
-        self._store(*best, history)
+        best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
+        if len(grown) == 2 and not monitor.stopped:
+            with self._threads():
+                best = self._averaged(grown, history) or best
+        self._store(best, history)
 
-    def _grow(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+    def _averaged(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
+        """Return the average of two networks, None where the better one is to stand alone."""
+        (first, second), estimator = grown, self.estimator
+        sizes = [found.trained.network.layer_sizes for found in grown]
+        neurons = [size[1] for size in sizes]
+        if self.curvature_kind != "dense" or len(sizes[0]) > 3 or 0 in neurons or sum(neurons) > estimator.max_neurons:
+            return None
+        errors = [training.estimated_error(found.trained, estimator.criterion) for found in grown]
+        share = training.share_of_first(*errors)
+        if share in (0.0, 1.0):
+            return None
+        validation = None if self.held_out is None else self._problem(self.held_out)
+        mean = training.averaged(first.trained, second.trained, share, first.problem, validation, estimator.criterion)
+        problem, name = replace(first.problem, alpha=mean.alpha), f"{first.name}+{second.name}"
+        better = history[(first if share >= 0.5 else second).trained.row]
+        mean.row = len(history)
+        row = better | {
+            "time": sum(max(row["time"] for row in history if row["activation"] == found.name) for found in grown),
+            "epoch": len(self.loss_curve),
+            "action": "average",
+            "parent": None,
+            "architecture": mean.network.layer_sizes,
+            "n_parameters": mean.network.n_parameters,
+            "train_loss": mean.loss,
+            "validation_loss": mean.validation_loss,
+            **dict.fromkeys(("log_evidence", "gcv", "loo"), math.nan),
+            "alpha": mean.alpha,
+            "criterion": mean.criterion,
+            "activation": name,
+        }
+        if validation is None and estimator.criterion != "evidence":
+            row[estimator.criterion] = -mean.criterion
+        history.append(row)
+        StageMonitor(self, name).stage(row, mean.network)
+        return Grown(mean, problem, name, (first.trained, second.trained), share)
+
+    def _grow(self, name: str, start: MLP | None) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        """Grow a network of one activation, from ``start`` if there is one."""
         estimator, samples = self.estimator, self.samples
         if estimator.penalty == "path":
-            return self._certified(name)
+            return self._certified(name, start)
         generator = torch.Generator().manual_seed(self.seed)
         auto = estimator.alpha == "auto"
         # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
@@ -104,12 +146,14 @@ class GrowthRun(Run):
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
-        if self.previous is None:
+        if start is None:
             shape = MLP((d, *estimator._hidden_layer_sizes(), c), None, Activation(name, estimator.negative_slope))
             network = glorot(shape, self.seed, samples.X)
             network = growth.refit_output(network, problem)
+        elif start.activation.name != cast(str, estimator.activation_):  # of an average
+            network = growth.refit_output(start, problem)
         else:
-            network = cast(MLP, self._fitted())
+            network = start
         history = training.History()
         best = training.fit(
             network,
@@ -133,12 +177,12 @@ class GrowthRun(Run):
             self._refit(best, solver, history, monitor)
         return best, problem, history, monitor
 
-    def _certified(self, name: str) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+    def _certified(self, name: str, start: MLP | None) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
         """Minimise the path-norm problem, as far as the budget goes to global optimality."""
         estimator = self.estimator
         problem = self._problem(self.samples, alpha=float(estimator.alpha), penalty_kind="path")
         activation = Activation(name, estimator.negative_slope)
-        network = growth.constant_network(problem, activation) if self.previous is None else cast(MLP, self._fitted())
+        network = growth.constant_network(problem, activation) if start is None else start
         generator = torch.Generator().manual_seed(self.seed)
         policy = growth.CertificatePolicy(problem, generator, max_neurons=estimator.max_neurons)
         monitor, history = RaceMonitor(self, name), training.History()
@@ -213,43 +257,67 @@ class GrowthRun(Run):
 
     # results -----------------------------------------------------------------------------------------------
 
-    def _store(self, trained: Trained, problem: Any, name: str, offset: int, history: list[dict[str, Any]]) -> None:
-        self._store_common(trained, problem, history)
-        self.estimator.activation_ = name
-        self.estimator.growth_indicator_ = history[trained.row + offset].get("indicator", math.nan)
-        self._store_evidence(trained, problem)
+    def _store(self, found: Grown, history: list[dict[str, Any]]) -> None:
+        trained = found.trained
+        self._store_common(trained, found.problem, history)
+        self.estimator.growth_indicator_ = history[trained.row].get("indicator", math.nan)
+        self._store_evidence(found)
 
-    def _store_evidence(self, trained: Trained, problem: Any) -> None:
+    def _store_evidence(self, found: Grown) -> None:
         """Store what the curvature at the fitted network says: evidence, noise and uncertainty."""
-        estimator, network = self.estimator, trained.network
+        estimator, trained, problem = self.estimator, found.trained, found.problem
+        network = trained.network
         n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
-        found, curvature, covariance = trained.evidence, None, None
-        dense = problem.curvature_kind == "dense"
-        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
-            curvature = training.curvature_of(network, problem)
+        summary, curvature = self._evidence(trained, problem)
+        if found.parts:
+            of_parts = [self._evidence(part, problem)[0] for part in found.parts]
+            summary = None
+            if None not in of_parts:
+                summary = training.evidence_of_average(of_parts[0], of_parts[1], found.share, trained, problem)
         mask = problem.penalty_weights(network)
-        if curvature is not None and curvature.is_finite():
-            alpha = max(trained.alpha, 1e-12)
-            found = training.evidence(network, trained.loss, curvature, n, mask, alpha, False, problem.loss)
-        estimator.effective_parameters_ = found.effective_parameters if found is not None else float(p)
+        estimator.effective_parameters_ = summary.effective_parameters if summary is not None else float(p)
         scale = self.scaling.y_scale.to("cpu").numpy().astype(float)
         estimator.log_evidence_ = math.nan
-        if found is not None and trained.alpha > 0:
-            estimator.log_evidence_ = found.log_evidence - n * float(np.log(scale).sum())
+        if summary is not None and trained.alpha > 0:
+            estimator.log_evidence_ = summary.log_evidence - n * float(np.log(scale).sum())
         if problem.loss.known_dispersion:
             return
-        noise = found.dispersion if found is not None else problem.loss.degree * trained.loss / c
+        noise = summary.dispersion if summary is not None else problem.loss.degree * trained.loss / c
         variance = noise * scale**2 if estimator._has_variance() else np.full(len(scale), math.nan)
         estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
         if not problem.loss.is_quadratic or problem.operator is not None:
             estimator._covariance_root = None
             return
+        covariance = None
         if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and p <= _COVARIANCE_PARAMETERS:
             covariance = _covariance_root(curvature.gram, mask, trained.alpha, noise, n)
         elif math.isfinite(trained.loss):
             gram = growth.output_gauss_newton(network, problem)
             covariance = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
         estimator._covariance_root = None if covariance is None else covariance.to("cpu").numpy()
+
+    def _evidence(self, trained: Trained, problem: Any) -> tuple[Any, Any]:
+        """Return the evidence at a trained network, as far as it is known or not too dear, and the curvature."""
+        network, found, curvature = trained.network, trained.evidence, None
+        n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
+        dense = problem.curvature_kind == "dense"
+        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
+            curvature = training.curvature_of(network, problem)
+        if curvature is not None and curvature.is_finite():
+            mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
+            found = training.evidence(network, trained.loss, curvature, n, mask, alpha, False, problem.loss)
+        return found, curvature
+
+
+@dataclass
+class Grown:
+    """A fitted network with its problem; of an average also its two networks and the weight of the first."""
+
+    trained: Trained
+    problem: Any
+    name: str
+    parts: tuple[Trained, ...] = ()
+    share: float = 1.0
 
 
 class RaceMonitor(StageMonitor):

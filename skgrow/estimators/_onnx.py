@@ -18,6 +18,8 @@ from skgrow.estimators._sensli_regressor import SensLIRegressor
 if TYPE_CHECKING:
     from torch import nn
 
+    from skgrow.networks import ByColumns
+
 _REGRESSORS = (GrowingRegressor, MGOptRegressor, PreconditionedMLPRegressor, SensLIRegressor)
 _CLASSIFIERS = (GrowingClassifier, MGOptClassifier, PreconditionedMLPClassifier, SensLIClassifier)
 
@@ -171,17 +173,26 @@ class _Graph:
         output = self.operator.outputs[i]
         self.node("Cast", x, to=guess_proto_type(output.type), output=output.full_name)
 
+    def _columns(self, x: str, start: int, stop: int) -> str:
+        """Return columns of x."""
+        return self.node("Slice", x, *(self.constant([place]) for place in (start, stop, 1)))
+
     @property
     def _float(self) -> int:
         from skl2onnx.proto import TensorProto
 
         return TensorProto.DOUBLE if self.dtype == np.float64 else TensorProto.FLOAT
 
-    def _applied(self, module: nn.Module, x: str) -> str:
+    def _by_columns(self, module: ByColumns, x: str) -> str:
+        n, end = module.n_first, np.iinfo(np.int64).max
+        first = self._applied(module.first, self._columns(x, 0, n))
+        return self.node("Concat", first, self._applied(module.second, self._columns(x, n, end)), axis=1)
+
+    def _applied(self, module: nn.Module, x: str) -> str:  # noqa: PLR0911
         """Return what a module of :func:`skgrow.networks.to_torch` makes of x."""
         from torch import nn
 
-        from skgrow.networks import Residual
+        from skgrow.networks import ByColumns, Residual
 
         parameters = [self.constant(parameter.detach()) for parameter in module.parameters(recurse=False)]
         match module:
@@ -204,4 +215,6 @@ class _Graph:
                 return self.node("BatchNormalization", x, self.constant(one), self.constant(zero), *units, epsilon=0.0)
             case nn.LeakyReLU():  # onnxruntime has its own one in single precision only
                 return self.node("Max", x, self.node("Mul", x, self.constant(module.negative_slope)))
+            case ByColumns():
+                return self._by_columns(module, x)
         return self.node(_OPERATIONS[type(module).__name__], x)

@@ -194,7 +194,7 @@ class InsertionPolicy:
         if not points and widening is None:
             return None, None, "end", reason
         kept = torch.arange(network.n_parameters, device=network.theta.device)
-        decisions = []
+        before, exact, decisions = network, network.inserts_exactly or not points, []
         if widening is not None:  # first, since insertion moves layers
             fan_out = network.shapes[network.hidden_maps[widening.layer] + 1][0]
             silent = widening.W.new_zeros(fan_out, len(widening.b))
@@ -206,6 +206,8 @@ class InsertionPolicy:
             kept = moved[kept]
         if points:
             decisions.append("insert at " + ", ".join(str(point) for point in sorted(points)))
+        if exact:
+            self.problem.note_same_function(network, before)
         return network, kept, " and ".join(decisions), reason
 
     # widening ----------------------------------------------------------------------------------------------

@@ -338,7 +338,7 @@ class GrowthPolicy:
             X,
             E,
             self.problem.g,
-            network.activation,
+            network.activation.appended,
             block_size=size or self.block_size,
             basis=basis,
             live=network.weights[layer],
@@ -361,7 +361,7 @@ class GrowthPolicy:
         score = 0.0
         if size > 0 and proposed:
             V = torch.cat([proposed[0].W, proposed[0].b[:, None]], 1)
-            score = refit_decrease(problem.X, E, problem.g, head.activation, V, problem.operator)
+            score = refit_decrease(problem.X, E, problem.g, head.activation.appended, V, problem.operator)
         elif size > 0:
             constant = problem.basis(head)[:, -1:]
             block = self._search(problem.X, E, constant, head, 0, None, operator=problem.operator)

@@ -1,26 +1,29 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
-from skgrow.networks._activations import ACTIVATIONS, Activation
-from skgrow.networks._convert import Residual, from_layout, from_torch, layout_of, to_torch
+from skgrow.networks._activations import ACTIVATIONS, Activation, SideBySide
+from skgrow.networks._convert import ByColumns, Residual, from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._merge import merge
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import LayerPass, Network, glorot, map_gradient, patches
 from skgrow.networks._resnet import ResNet
-from skgrow.networks._surgery import direct_sum, from_standardized, positions, prune, scale, widen
+from skgrow.networks._surgery import average, direct_sum, from_standardized, positions, prune, scale, summands, widen
 
 __all__ = [
     "ACTIVATIONS",
     "CONVOLUTION_ACTIVATIONS",
     "MLP",
     "Activation",
+    "ByColumns",
     "ConvNet",
     "IdentityLike",
     "LayerPass",
     "Network",
     "ResNet",
     "Residual",
+    "SideBySide",
+    "average",
     "direct_sum",
     "from_layout",
     "from_standardized",
@@ -33,6 +36,7 @@ __all__ = [
     "positions",
     "prune",
     "scale",
+    "summands",
     "to_torch",
     "widen",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -37,6 +38,15 @@ class Activation:
             raise ValueError(f"activation must be one of {list(ACTIVATIONS)}; got {self.name!r}.")
         if not 0 <= self.slope < 1:
             raise ValueError(f"slope must lie in [0, 1); got {self.slope!r}.")
+
+    @property
+    def appended(self) -> Activation:
+        """Activation of neurons appended to a layer."""
+        return self
+
+    def of(self, neurons: Tensor) -> Activation:  # noqa: ARG002
+        """Return the activation of some neurons (indices in ascending order) of a layer."""
+        return self
 
     @property
     def negative_slope(self) -> float:
@@ -80,3 +90,59 @@ class Activation:
     @staticmethod
     def _ramp(Z: Tensor, width: Tensor) -> Tensor:
         return (Z / (2 * width)).add_(0.5).clamp_(0, 1)
+
+
+@dataclass(frozen=True)
+class SideBySide(Activation):
+    """Two activations in one layer: its first neurons have the one, all others the other.
+
+    The activation of the direct sum of two networks with one hidden layer each.
+
+    Parameters
+    ----------
+    name : str
+        Of both, such as ``"relu+tanh"``.
+    slope : float, default=0.01
+        Slope of ``"leaky_relu"`` on the negative side, in [0, 1).
+    n_first : int, default=0
+        Neurons of the first activation.
+    """
+
+    n_first: int = 0
+
+    def __post_init__(self) -> None:
+        if len(self.parts) != 2:
+            raise ValueError(f"activation must be two names joined by '+'; got {self.name!r}.")
+
+    @classmethod
+    def of_parts(cls, first: Activation, second: Activation, n_first: int) -> SideBySide:
+        """Return the activation whose first ``n_first`` neurons have the first one."""
+        slope = second.slope if second.name == "leaky_relu" else first.slope
+        return cls(f"{first.name}+{second.name}", slope, n_first)
+
+    @cached_property
+    def parts(self) -> tuple[Activation, ...]:
+        """Both activations."""
+        return tuple(Activation(name, self.slope) for name in self.name.split("+"))
+
+    @property
+    def appended(self) -> Activation:
+        """The second one."""
+        return self.parts[1]
+
+    def of(self, neurons: Tensor) -> Activation:
+        """Return the activation of some neurons (indices in ascending order) of a layer."""
+        n_first = int((neurons < self.n_first).sum())
+        if n_first in (0, len(neurons)):
+            return self.parts[n_first == 0]
+        return SideBySide(self.name, self.slope, n_first)
+
+    def value(self, Z: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return ``s(Z)``, without smoothing."""
+        k, (first, second) = self.n_first, self.parts
+        return torch.cat([first.value(Z[:, :k]), second.value(Z[:, k:])], 1)
+
+    def derivative(self, Z: Tensor, H: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Return ``s'(Z)``, given also ``H = s(Z)``."""
+        k, (first, second) = self.n_first, self.parts
+        return torch.cat([first.derivative(Z[:, :k], H[:, :k]), second.derivative(Z[:, k:], H[:, k:])], 1)

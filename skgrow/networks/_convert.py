@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from skgrow.networks._activations import Activation
+from skgrow.networks._activations import Activation, SideBySide
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import Network
 from skgrow.networks._resnet import ResNet
 
 _MODULES = {"identity": nn.Identity, "logistic": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
+_NAMES: dict[type[nn.Module], str] = {kind: name for name, kind in _MODULES.items()} | {nn.LeakyReLU: "leaky_relu"}
 
 
 def to_torch(network: Network) -> nn.Sequential:
     """Return the network as ``nn.Sequential`` of PyTorch's own layers, with copied parameters.
 
-    An :class:`MLP` alternates ``nn.Linear`` and activations; a :class:`ResNet` has :class:`Residual` blocks between two
-    ``nn.Linear``; a :class:`ConvNet` starts with ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in
-    evaluation mode.
+    An :class:`MLP` alternates ``nn.Linear`` and activations, where two of them share a layer :class:`ByColumns`; a
+    :class:`ResNet` has :class:`Residual` blocks between two ``nn.Linear``; a :class:`ConvNet` starts with
+    ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in evaluation mode.
     """
     network = network.folded()
     maps = [_map_module(W, b) for W, b in zip(network.weights, network.biases, strict=True)]
@@ -41,6 +42,30 @@ def to_torch(network: Network) -> nn.Sequential:
             if i == network.n_convolutions - 1:
                 layers.append(nn.Flatten())
     return nn.Sequential(*layers, maps[-1])
+
+
+class ByColumns(nn.Module):
+    """Applies one module to the first columns and another one to all others.
+
+    Parameters
+    ----------
+    n_first : int
+        Columns of the first module.
+    first, second : nn.Module
+        Of one row and column at a time.
+    """
+
+    def __init__(self, n_first: int, first: nn.Module, second: nn.Module) -> None:
+        super().__init__()
+        self.n_first, self.first, self.second = n_first, first, second
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the columns one beside the other."""
+        return torch.cat([self.first(x[..., : self.n_first]), self.second(x[..., self.n_first :])], -1)
+
+    def extra_repr(self) -> str:
+        """Return how many columns are the first."""
+        return f"n_first={self.n_first}"
 
 
 class Residual(nn.Sequential):
@@ -77,6 +102,8 @@ def _image_modules(network: ConvNet) -> list[nn.Module]:
 
 
 def _activation_module(activation: Activation) -> nn.Module:
+    if isinstance(activation, SideBySide):
+        return ByColumns(activation.n_first, *(_activation_module(part) for part in activation.parts))
     if activation.name == "leaky_relu":
         return nn.LeakyReLU(activation.slope)
     return _MODULES[activation.name]()
@@ -86,6 +113,8 @@ def layout_of(network: Network) -> dict[str, Any]:
     """Return in plain Python what, beside arrays and activation, makes a network: see :func:`from_layout`."""
     if isinstance(network, ResNet):
         return {"architecture": "resnet"}
+    if isinstance(network.activation, SideBySide):
+        return {"architecture": "mlp", "n_first": network.activation.n_first}
     if not isinstance(network, ConvNet):
         return {"architecture": "mlp"}
     units = None
@@ -96,9 +125,10 @@ def layout_of(network: Network) -> dict[str, Any]:
 
 
 def from_layout(
-    layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation
+    layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], name: str, slope: float
 ) -> Network:
-    """Return the network of given arrays (biases of length 0 where there are none) and :func:`layout_of`."""
+    """Return the network of given arrays (biases of length 0 where there are none), activation and layout."""
+    activation = SideBySide(name, slope, layout["n_first"]) if "n_first" in layout else Activation(name, slope)
     if layout["architecture"] == "mlp":
         return MLP.from_arrays(weights, biases, activation)
     if layout["architecture"] == "resnet":
@@ -121,16 +151,28 @@ def from_torch(module: nn.Sequential) -> MLP:
     linears, others = layers[::2], layers[1::2]
     if not layers or len(layers) % 2 == 0 or not all(isinstance(layer, nn.Linear) for layer in linears):
         raise ValueError(f"module must alternate nn.Linear and activations and end with nn.Linear; got {module}.")
-    names = {kind: name for name, kind in _MODULES.items()} | {nn.LeakyReLU: "leaky_relu"}
-    found = {names.get(type(other), type(other).__name__) for other in others} or {"identity"}
-    if len(found) > 1 or not found <= set(names.values()):
-        raise ValueError(f"module must have one activation among {sorted(names.values())}; got {sorted(found)}.")
-    slopes = {float(getattr(other, "negative_slope", 0.01)) for other in others} or {0.01}
-    if len(slopes) > 1:
-        raise ValueError(f"module must have one negative_slope; got {sorted(slopes)}.")
+    activations = list(dict.fromkeys(_activation_of(other) for other in others)) or [Activation("identity")]
+    if len({activation.name for activation in activations}) > 1:
+        raise _not_one_activation(activation.name for activation in activations)
+    if len(activations) > 1:
+        slopes = sorted(activation.slope for activation in activations)
+        raise ValueError(f"module must have one negative_slope; got {slopes}.")
     weights = [cast(Tensor, layer.weight).detach().clone() for layer in linears]
     biases = [W.new_zeros(len(W)) for W in weights]
     for b, layer in zip(biases, linears, strict=True):
         if layer.bias is not None:
             b.copy_(cast(Tensor, layer.bias).detach())
-    return MLP.from_arrays(weights, biases, Activation(found.pop(), slopes.pop()))
+    return MLP.from_arrays(weights, biases, activations[0])
+
+
+def _activation_of(module: nn.Module) -> Activation:
+    """Return the activation that :func:`_activation_module` makes the module of."""
+    if isinstance(module, ByColumns):
+        return SideBySide.of_parts(_activation_of(module.first), _activation_of(module.second), module.n_first)
+    if type(module) not in _NAMES:
+        raise _not_one_activation([type(module).__name__])
+    return Activation(_NAMES[type(module)], getattr(module, "negative_slope", 0.01))
+
+
+def _not_one_activation(found: Iterable[str]) -> ValueError:
+    return ValueError(f"module must have one activation among {sorted(_NAMES.values())}; got {sorted(found)}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow.networks._activations import SideBySide
 from skgrow.networks._mlp import MLP
 from skgrow.networks._surgery import prune
 
@@ -51,7 +52,7 @@ def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:
     Raises
     ------
     ValueError
-        For a smoothed network, no samples, or a negative ``tol``.
+        For a smoothed network, one of two activations, no samples, or a negative ``tol``.
 
     References
     ----------
@@ -69,6 +70,8 @@ def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:
     """
     if any(width is not None for width in network.smoothing):
         raise ValueError("merge needs a network without smoothing; got a smoothed one.")
+    if isinstance(network.activation, SideBySide):
+        raise ValueError(f"merge needs a network of one activation; got {network.activation.name!r}.")
     if not len(X):
         raise ValueError("merge needs at least one sample; got none.")
     if not tol >= 0:

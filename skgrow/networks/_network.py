@@ -226,6 +226,11 @@ class Network(ABC):
     def n_insertion_points(self) -> int:
         """Number of places where a layer can be inserted."""
 
+    @property
+    def inserts_exactly(self) -> bool:
+        """Whether an inserted layer leaves the function on the training data as it is, not only nearly."""
+        return self.activation.name not in ("tanh", "logistic")
+
     @abstractmethod
     def insert(self, point: int, X: Tensor) -> tuple[Self, Tensor]:
         """Insert a layer that leaves the function on the data X as it is.

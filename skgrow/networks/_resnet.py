@@ -154,6 +154,11 @@ class ResNet(Network):
         """Before every block and behind the last."""
         return self.n_blocks + 1
 
+    @property
+    def inserts_exactly(self) -> bool:
+        """Always: the new block adds zero."""
+        return True
+
     def insert(self, point: int, X: Tensor) -> tuple[ResNet, Tensor]:  # noqa: ARG002
         r"""Insert a block with ``point`` blocks before it: U is c I, b and V are zero.
 

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from skgrow.networks._activations import SideBySide
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import AnyNetwork, Network, places
@@ -28,7 +29,7 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
     Parameters
     ----------
     first, second : MLP
-        Of equal depth, inputs, outputs and activation.
+        Of equal depth, inputs and outputs, and of equal activations or, with one hidden layer, of one each.
     """
     _require(
         len(first.layer_sizes) == len(second.layer_sizes)
@@ -37,12 +38,17 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
         "direct_sum needs networks of equal depth, inputs and outputs; "
         f"got layer_sizes {first.layer_sizes} and {second.layer_sizes}.",
     )
-    _require(
-        first.activation == second.activation,
-        f"direct_sum needs equal activations; got {first.activation} and {second.activation}.",
-    )
     last = len(first.weights) - 1
     _require(last > 0, "direct_sum needs at least one hidden layer; got none.")
+    activation = first.activation
+    if second.activation != activation.appended:
+        plain = not isinstance(activation, SideBySide) and not isinstance(second.activation, SideBySide)
+        _require(
+            plain and last == 1,
+            "direct_sum needs equal activations, or networks of one hidden layer with one each; "
+            f"got {activation} and {second.activation}, {last} hidden layers.",
+        )
+        activation = SideBySide.of_parts(activation, second.activation, first.layer_sizes[1])
     weights, biases = [], []
     for i, (U, V) in enumerate(zip(first.weights, second.weights, strict=True)):
         if i == 0:
@@ -53,7 +59,40 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
             weights.append(torch.block_diag(U, V))
         u, v = first.biases[i], second.biases[i]
         biases.append(u + v if i == last else torch.cat([u, v]))
-    return MLP.from_arrays(weights, biases, first.activation)
+    return MLP.from_arrays(weights, biases, activation)
+
+
+def average(first: MLP, second: MLP, share: float) -> MLP:
+    """Return the network of ``share`` times the first realization plus ``1 - share`` times the second.
+
+    Parameters
+    ----------
+    first, second : MLP
+        As for :func:`direct_sum`.
+    share : float
+        In [0, 1].
+    """
+    return direct_sum(_times(first, share), _times(second, 1 - share))
+
+
+def summands(network: MLP) -> list[MLP]:
+    """Return the networks whose direct sum a network of two activations is, the network itself where it has one.
+
+    The output bias stays with the first.
+    """
+    activation = network.activation
+    if not isinstance(activation, SideBySide):
+        return [network]
+    neurons = torch.arange(network.layer_sizes[1], device=network.theta.device)
+    first, second = prune(network, 0, neurons[: activation.n_first]), prune(network, 0, neurons[activation.n_first :])
+    return [first, second.with_arrays(second.weights, [second.biases[0], torch.zeros_like(second.biases[1])])]
+
+
+def _times(network: MLP, factor: float) -> MLP:
+    """Return the network of ``factor`` times the realization; only the output layer changes."""
+    *weights, A = network.weights
+    *biases, c = network.biases
+    return network.with_arrays([*weights, factor * A], [*biases, factor * c])
 
 
 def scale(network: MLP, factor: float) -> MLP:
@@ -118,11 +157,11 @@ def positions(old: Network, new: Network) -> Tensor:
 
 
 def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
-    """Keep only the neurons ``keep`` (indices) of a hidden layer."""
+    """Keep only the neurons ``keep`` (indices, ascending where activations differ) of a hidden layer."""
     weights, biases = list(network.weights), list(network.biases)
     weights[layer], biases[layer] = weights[layer][keep], biases[layer][keep]
     weights[layer + 1] = weights[layer + 1][:, keep]
-    return MLP.from_arrays(weights, biases, network.activation)
+    return MLP.from_arrays(weights, biases, network.activation.of(keep))
 
 
 def from_standardized(

@@ -1,6 +1,7 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
+from skgrow.training._average import averaged, estimated_error, evidence_of_average, share_of_first
 from skgrow.training._curvature import (
     Curvature,
     DenseCurvature,
@@ -51,16 +52,20 @@ __all__ = [
     "SquaredError",
     "StochasticGradient",
     "Trained",
+    "averaged",
     "curvature_of",
     "damped_cholesky",
     "derivative",
     "descend",
+    "estimated_error",
     "evidence",
+    "evidence_of_average",
     "fit",
     "gauss_newton_work",
     "gradient",
     "gram_matrix",
     "is_linear",
     "leave_one_out",
+    "share_of_first",
     "sum_over_samples",
 ]

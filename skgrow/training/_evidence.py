@@ -113,7 +113,7 @@ def evidence(
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
     theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
     total = max(n * data_loss, smallest_loss(n_observed))
-    dispersion = 1.0 if loss.known_dispersion else loss.degree * total / max(n_observed - gamma - c, 1.0)
+    dispersion = dispersion_of(loss, total / n, gamma + c, n, c)
     log_evidence = math.nan
     if alpha > 0:
         precision = alpha / dispersion
@@ -134,6 +134,18 @@ def evidence(
     return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
 
 
+def dispersion_of(loss: Loss, data_loss: float, effective: float, n: float, c: int) -> float:
+    """Return the estimated noise variance for the squared error, with so many effective parameters; see Evidence."""
+    if loss.known_dispersion:
+        return 1.0
+    return loss.degree * n * data_loss / max(loss.n_observed(n, c) - effective, 1.0)
+
+
+def per_observation(loss: Loss, n: float, c: int) -> float:
+    """Return the unit of estimated losses on new data: twice the loss and per output where it is half a square."""
+    return 1.0 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
+
+
 def smallest_loss(n_observed: float) -> float:
     """Return the total loss below which there is only rounding, of targets of size one."""
     return n_observed * 1e-24
@@ -149,7 +161,7 @@ def generalised_cross_validation(
         return math.inf
     if loss.known_dispersion:
         return data_loss + inflation * effective / (1 - share) / n
-    return loss.degree * data_loss * n / n_observed / (1 - share) ** loss.degree
+    return per_observation(loss, n, c) * data_loss / (1 - share) ** loss.degree
 
 
 def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:

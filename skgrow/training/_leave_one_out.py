@@ -25,7 +25,7 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.training._curvature import linearised
-from skgrow.training._evidence import Evidence, generalised_cross_validation, smallest_loss
+from skgrow.training._evidence import Evidence, generalised_cross_validation, per_observation, smallest_loss
 from skgrow.training._problem import Problem
 from skgrow.training._reduction import sum_over_samples
 
@@ -79,4 +79,4 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     once = generalised_cross_validation(loss, data_loss, effective, n, c, inflation=1.0)
     if loss.known_dispersion:
         return mean + found.gcv - once
-    return loss.degree * mean * n / n_observed * found.gcv / once
+    return per_observation(loss, n, c) * mean * found.gcv / once

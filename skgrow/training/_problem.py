@@ -151,6 +151,11 @@ class Problem:
         known = None if self._losses is None else self._losses.get(network)
         return self._noted(network, self._data_loss(network)) if known is None else known
 
+    def note_same_function(self, network: Network, other: Network) -> None:
+        """Take note that a network has the function of another one: if that one's loss is known, so is its."""
+        if self._losses is not None and other in self._losses:
+            self._losses[network] = self._losses[other]
+
     def _noted(self, network: Network, value: Tensor) -> Tensor:
         if self._losses is not None:
             self._losses[network] = value

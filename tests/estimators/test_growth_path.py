@@ -93,14 +93,17 @@ def test_training_loss_never_rises_with_validation_data():
 def test_history_describes_the_path():
     X, y = waves()
     est = GrowingRegressor(random_state=0).fit(X, y)
-    relu = [row for row in est.history_ if row["activation"] == "relu"]
-    assert {row["activation"] for row in est.history_} == {"relu", "tanh"}
+    *stages, last = est.history_
+    relu = [row for row in stages if row["activation"] == "relu"]
+    assert {row["activation"] for row in stages} == {"relu", "tanh"}
+    assert last["action"] == "average"
+    assert last["parent"] is None
     assert relu[0]["action"] == "start"
     assert relu[0]["architecture"] == (2, 0, 1)
     for row in est.history_:
         d, h, c = row["architecture"]
         assert row["n_parameters"] == (d + 1) * h + (h + 1) * c
-        assert row["action"] in {"start", "grow", "exchange"}
+    assert {row["action"] for row in stages} == {"start", "grow", "exchange"}
     assert all(a["epoch"] <= b["epoch"] and a["time"] <= b["time"] for a, b in itertools.pairwise(relu))
     for row in relu[1:]:
         if row["action"] == "grow":
@@ -121,18 +124,20 @@ def test_parents_are_rows_of_the_history():
 
 
 @pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])
-def test_the_stage_of_the_largest_criterion_is_returned(criterion):
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_the_stage_of_the_largest_criterion_is_returned(criterion, activation):
     X, y = waves()
-    est = GrowingRegressor(criterion=criterion, random_state=0).fit(X, y)
+    est = GrowingRegressor(criterion=criterion, activation=activation, random_state=0).fit(X, y)
+    smooth = activation == "tanh"
     for row in est.history_:
-        estimate = "loo" if criterion == "loo" and row["activation"] == "tanh" else "gcv"
+        estimate = "loo" if criterion == "loo" and smooth else "gcv"
         assert row["criterion"] == (row["log_evidence"] if criterion == "evidence" else -row[estimate])
         assert np.isnan(row["loo"]) == (estimate == "gcv" or criterion == "evidence")
     accepted = [row for row in est.history_ if row["accepted"]]
     largest = max(row["criterion"] for row in accepted)
-    # later stages, and the second activation, have to be better by more than a trifle
+    # later stages have to be better by more than a trifle
     best = next(row for row in accepted if row["criterion"] >= largest - 1e-3 * abs(largest))
-    assert est.activation_ == best["activation"]
+    assert est.activation_ == best["activation"] == activation
     assert est.architecture_ == best["architecture"]
     assert est.loss_ == best["train_loss"]
     assert est.alpha_ == best["alpha"]
@@ -240,7 +245,7 @@ def test_a_few_far_samples_are_not_bent_to(seed):
         GrowingRegressor(criterion=criterion, random_state=0).fit(X[:300], y[:300]).score(X[300:], y[300:])
         for criterion in ("loo", "gcv")
     ]
-    assert scores[0] > scores[1] + 0.2
+    assert scores[0] > scores[1] + 0.05
 
 
 @pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])

@@ -44,6 +44,7 @@ CASES = [
     (CONVOLVING, {"standardize": False, "hidden_layer_sizes": ()}),
     (MGOPT, {"standardize": False, "map_bias": False}),
     (GROWING, {"max_neurons": 0}),
+    (GROWING, {"activation": "auto", "max_neurons": 12}),
     (GROWING, {"hidden_layer_sizes": (2, 2)}),
 ]
 

@@ -1,6 +1,7 @@
 """Merits of layers not yet there: against autograd on extended networks, finite differences, and known norms."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -189,6 +190,21 @@ def test_policy_inserts_where_it_says(kind, selection):
         assert row["decision"] == f"insert at {best}"
     assert len(row["merits"]) == len(row["merit_ratios"]) == network.n_insertion_points
     assert row["reason"]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "tanh mlp"])
+@pytest.mark.parametrize("settings", [{}, {"n_insert": 2}, {"widen": True, "action": "both"}])
+def test_the_loss_of_an_unchanged_function_is_not_computed_again(kind, settings, monkeypatch):
+    network, problem = task(kind)
+    if kind == "tanh mlp":  # its insertions change the function a little
+        network = glorot(MLP((4, 6, 5, 3), None, Activation("tanh")), 0, problem.X)
+    now, history = trained(network, problem), first_row()
+    grown = policy(problem, **settings).act(now, now, history).network
+    passes = []
+    monkeypatch.setattr(Problem, "count", lambda self, network, gradients: passes.append(gradients))
+    value = float(problem.data_loss(grown))
+    assert len(passes) == (kind == "tanh mlp")
+    assert value == pytest.approx(float(replace(problem).data_loss(grown)), rel=1e-12)
 
 
 def test_several_layers_at_once_keep_function_and_places():

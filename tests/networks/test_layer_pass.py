@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.networks import ACTIVATIONS, MLP, Activation
+from skgrow.networks import ACTIVATIONS, MLP, Activation, SideBySide
 
 DEPTHS = [1, 2, 3]
 
@@ -21,15 +21,19 @@ def random_network(activation, depth, c, seed=0, d=4, width=5):
     return MLP(sizes, theta, activation), X
 
 
-def reference(network, theta, X):
-    """The network written in PyTorch's functions."""
-    function = {
+def autograd_activation(activation):
+    return {
         "identity": lambda Z: Z,
         "logistic": torch.sigmoid,
         "relu": torch.relu,
         "tanh": torch.tanh,
-        "leaky_relu": lambda Z: torch.nn.functional.leaky_relu(Z, network.activation.slope),
-    }[network.activation.name]
+        "leaky_relu": lambda Z: torch.nn.functional.leaky_relu(Z, activation.slope),
+    }[activation.name]
+
+
+def reference(network, theta, X):
+    """The network written in PyTorch's functions."""
+    function = autograd_activation(network.activation)
     start = 0
     for layer, (i, o) in enumerate(zip(network.layer_sizes[:-1], network.layer_sizes[1:], strict=True)):
         W, b = theta[start : start + i * o].view(o, i), theta[start + i * o : start + (i + 1) * o]
@@ -71,6 +75,32 @@ def test_backpropagated_derivatives_are_those_by_the_preactivations(name, depth)
         theta = network.theta.clone().requires_grad_()
         per_sample = torch.func.jacrev(lambda t: reference(network, t, X).sum(1))(theta)[:, network.slices[layer][1]]
         torch.testing.assert_close(d, per_sample.detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("n_first", [0, 2, 5])
+@pytest.mark.parametrize("names", ["relu+tanh", "leaky_relu+logistic", "identity+relu"])
+def test_activations_side_by_side_equal_autograd(names, n_first):
+    network, X = random_network(SideBySide(names, 0.2, n_first), 1, 2)
+
+    def output(theta):
+        halves = network.with_theta(theta)
+        Z = X @ halves.weights[0].T + halves.biases[0]
+        parts = zip(network.activation.parts, (Z[:, :n_first], Z[:, n_first:]), strict=True)
+        H = torch.cat([autograd_activation(part)(z) for part, z in parts], 1)
+        return H @ halves.weights[1].T + halves.biases[1]
+
+    theta = network.theta.clone().requires_grad_()
+    state = network.forward_pass(X)
+    torch.testing.assert_close(state.output, output(theta), rtol=0, atol=1e-10)
+    torch.testing.assert_close(network(X), state.output, rtol=0, atol=0)
+    jacobian = torch.func.jacrev(output)(network.theta)
+    torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ["relu", "relu+tanh+relu"])
+def test_activations_side_by_side_are_two(name):
+    with pytest.raises(ValueError, match=r"activation must be two names joined by '\+'; got 'relu"):
+        SideBySide(name)
 
 
 def test_leading_axes_of_a_backward_pass_are_a_batch():

@@ -12,11 +12,13 @@ from skgrow.networks import (
     ACTIVATIONS,
     MLP,
     Activation,
+    average,
     direct_sum,
     from_standardized,
     from_torch,
     prune,
     scale,
+    summands,
     to_torch,
     widen,
 )
@@ -53,6 +55,32 @@ def test_direct_sum_realizes_the_sum(data):
     assert_same(both(X), first(X) + second(X))
     widths = [a + b for a, b in zip(first.layer_sizes, second.layer_sizes, strict=True)]
     assert both.layer_sizes == (3, *widths[1:-1], 2)
+
+
+@given(first=networks(depth=1), second=networks(depth=1), share=st.floats(0, 1), data=st.data())
+def test_averages_have_both_activations_and_fall_apart_again(first, second, share, data):
+    both = average(first, second, share)
+    assert_same(both(X), share * first(X) + (1 - share) * second(X))
+    with torch.no_grad():
+        assert_same(to_torch(both)(X), both(X))
+    back = from_torch(to_torch(both))
+    assert back.activation.name == both.activation.name
+    assert_same(back(X), both(X))
+    parts = summands(both)
+    assert [part.activation.name for part in parts] == list(dict.fromkeys(both.activation.name.split("+")))
+    assert_same(sum(part(X) for part in parts), both(X))
+    keep = torch.tensor(data.draw(st.lists(st.booleans(), min_size=both.layer_sizes[1], max_size=both.layer_sizes[1])))
+    some, others = (prune(both, 0, k.nonzero()[:, 0]) for k in (keep, ~keep))
+    assert_same(some(X) + others(X), both(X) + both.biases[-1])
+
+
+def test_neurons_appended_to_an_average_have_its_second_activation():
+    both = average(network_of((3, 4, 2)), network_of((3, 4, 2), "tanh"), 0.5)
+    W, b, V = draw((2, 3), 0), draw(2, 1), draw((2, 2), 2)
+    wider, _ = widen(both, 0, W.float(), b.float(), V.float())
+    torch.testing.assert_close(wider(X.float()), (torch.tanh(X @ W.T + b) @ V.T).float())
+    more = direct_sum(both, network_of((3, 1, 2), "tanh"))
+    assert more.activation == both.activation
 
 
 @given(network=networks(["relu", "leaky_relu", "identity"]), factor=st.floats(0, 1e6))
@@ -194,8 +222,11 @@ def test_direct_sum_needs_networks_that_fit():
     for sizes in ((2, 4, 2), (3, 4, 1), (3, 4, 4, 2)):
         with pytest.raises(ValueError, match="direct_sum needs networks of equal depth, inputs and outputs"):
             direct_sum(base, network_of(sizes))
-    with pytest.raises(ValueError, match=r"direct_sum needs equal activations; got .*relu.* and .*tanh"):
-        direct_sum(base, network_of((3, 4, 2), "tanh"))
+    both = direct_sum(base, network_of((3, 4, 2), "tanh"))
+    deep = [network_of((3, 4, 4, 2), name) for name in ("relu", "tanh")]
+    for first, second in ((both, base), (base, both), deep):
+        with pytest.raises(ValueError, match=r"direct_sum needs equal activations, or networks of one hidden layer"):
+            direct_sum(first, second)
     with pytest.raises(ValueError, match="direct_sum needs at least one hidden layer"):
         direct_sum(network_of((3, 2)), network_of((3, 2)))
 

@@ -1,0 +1,97 @@
+r"""The average of two networks, with weights that fall with their estimated errors on new data.
+
+Two networks of different activations that were trained on the same data err in different places, and their average is
+often better than either: with errors :math:`c_1, c_2` (mean squares) that are not correlated, the weights
+
+.. math::
+    w_1 = \frac{c_2}{c_1 + c_2}, \qquad w_2 = \frac{c_1}{c_1 + c_2}
+
+of Bates and Granger (1969) are the best ones, and bring the error to :math:`c_1 c_2 / (c_1 + c_2)`. Errors are
+correlated, of course; but weights that take an estimated correlation into account are known to do worse than these
+(Stock and Watson 2004), as does choosing the network of the smaller estimate, which differ by chance.
+
+The error of the average is estimated from its training loss S. How far training losses are too small, the optimism,
+is linear in the predictions (Efron 2004), so that of the average is the mean of its networks':
+
+.. math::
+    S + w_1 (c_1 - S_1) + w_2 (c_2 - S_2).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from skgrow.networks import average
+from skgrow.training._evidence import Evidence, dispersion_of, per_observation
+from skgrow.training._loop import Trained
+from skgrow.training._problem import Problem
+
+#: A network whose weight would be smaller is left out.
+_LEAST_SHARE = 0.05
+
+
+def estimated_error(trained: Trained, criterion: str) -> float:
+    """Return the estimated loss on new data: that of validation data or what the criterion says, GCV for evidence."""
+    if math.isfinite(trained.validation_loss):
+        return trained.validation_loss
+    if criterion == "evidence":
+        return math.inf if trained.evidence is None else trained.evidence.gcv
+    return -trained.criterion
+
+
+def share_of_first(first: float, second: float) -> float:
+    """Return the weight of the first of two networks with the given errors: 0 or 1 where one is to be left out."""
+    if not (math.isfinite(first) and math.isfinite(second) and first > 0 and second > 0):
+        return 1.0 if first <= second else 0.0
+    share = second / (first + second)
+    return round(share) if min(share, 1 - share) < _LEAST_SHARE else share
+
+
+def averaged(
+    first: Trained, second: Trained, share: float, problem: Problem, validation: Problem | None, criterion: str
+) -> Trained:
+    """Return the average of two trained networks of one hidden layer each, with what is known of it.
+
+    Parameters
+    ----------
+    first, second : Trained
+        On the same data, with evidence unless there is validation data.
+    share : float
+        Weight of the first.
+    problem : Problem
+        The training problem.
+    validation : Problem or None
+        Of the validation data.
+    criterion : str
+        As for :func:`fit`.
+
+    Returns
+    -------
+    Trained
+        Its penalty is the geometric mean of the two, its ``criterion`` NaN for ``"evidence"``.
+    """
+    network = average(first.network, second.network, share)
+    alpha = first.alpha**share * second.alpha ** (1 - share)
+    loss = float(problem.data_loss(network))
+    if validation is not None:
+        error = float(validation.data_loss(network))
+        return Trained(network, alpha, loss, -error, None, error)
+    unit = per_observation(problem.loss, problem.total_weight, network.layer_sizes[-1])
+    optimism = [estimated_error(trained, criterion) - unit * trained.loss for trained in (first, second)]
+    error = unit * loss + share * optimism[0] + (1 - share) * optimism[1]
+    return Trained(network, alpha, loss, math.nan if criterion == "evidence" else -error, None, math.nan)
+
+
+def evidence_of_average(first: Evidence, second: Evidence, share: float, mean: Trained, problem: Problem) -> Evidence:
+    """Return the evidence of the average of two networks, without GCV.
+
+    Effective parameters are linear in the predictions. The marginal likelihood is that of either network, one being as
+    probable beforehand as the other.
+    """
+    n, c = problem.total_weight, mean.network.layer_sizes[-1]
+    effective = share * first.effective_parameters + (1 - share) * second.effective_parameters
+    dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)
+    log_evidence = float(np.logaddexp(first.log_evidence, second.log_evidence)) - math.log(2)
+    return Evidence(mean.alpha, dispersion, effective, log_evidence, math.nan)

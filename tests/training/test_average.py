@@ -1,0 +1,126 @@
+"""The average of two networks: its weights, and what is estimated of it."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skgrow.networks import MLP, Activation
+from skgrow.training import (
+    CrossEntropy,
+    Evidence,
+    Logistic,
+    Problem,
+    SquaredError,
+    Trained,
+    averaged,
+    curvature_of,
+    estimated_error,
+    evidence,
+    evidence_of_average,
+    share_of_first,
+)
+
+positive = st.floats(1e-6, 1e6)
+
+
+@given(first=positive, second=positive)
+def test_uncorrelated_errors_have_their_least_mean_square(first, second):
+    share = share_of_first(first, second)
+
+    def error(share):
+        return share**2 * first + (1 - share) ** 2 * second
+
+    if share in (0, 1):  # the other one's weight would be below 0.05
+        assert max(first, second) > 18.9 * min(first, second)
+        assert error(share) == min(first, second)
+    else:
+        assert error(share) <= min(error(s) for s in np.linspace(0, 1, 101)) * (1 + 1e-9)
+        assert error(share) == pytest.approx(first * second / (first + second))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "share"),
+    [(0.0, 1.0, 1), (1.0, 0.0, 0), (math.inf, 1.0, 0), (1.0, math.inf, 1), (math.inf, math.inf, 1), (2.0, 2.0, 0.5)],
+)
+def test_what_can_not_be_weighed_stands_alone(first, second, share):
+    assert share_of_first(first, second) == share
+
+
+def test_errors_come_from_validation_data_or_the_criterion():
+    of_evidence = Evidence(1.0, 1.0, 3.0, -7.0, 0.25)
+    assert estimated_error(Trained(None, 1.0, 0.1, -7.0, of_evidence, math.nan), "evidence") == 0.25
+    assert estimated_error(Trained(None, 1.0, 0.1, -0.5, of_evidence, math.nan), "loo") == 0.5
+    assert estimated_error(Trained(None, 1.0, 0.1, -0.3, of_evidence, 0.3), "loo") == 0.3
+    assert estimated_error(Trained(None, 1.0, 0.1, -math.inf, None, math.nan), "evidence") == math.inf
+
+
+def trained_networks(loss, Y, alpha=1.0, widths=(3, 4)):
+    rng = np.random.default_rng(0)
+    problem = Problem(torch.as_tensor(rng.normal(size=(len(Y), 2))), torch.as_tensor(Y), loss=loss, alpha=alpha)
+    found = []
+    for width, name in zip(widths, ("relu", "tanh"), strict=True):
+        c = Y.shape[1]
+        theta = torch.as_tensor(0.5 * rng.normal(size=3 * width + (width + 1) * c))
+        network = MLP((2, width, c), theta, Activation(name))
+        value, mask = float(problem.data_loss(network)), problem.penalty_weights(network)
+        n = problem.total_weight
+        known = evidence(network, value, curvature_of(network, problem), n, mask, alpha, False, loss)
+        found.append(Trained(network, alpha, value, -known.gcv, known, math.nan))
+    return problem, *found
+
+
+LOSSES = {
+    "squared error": (SquaredError(), np.random.default_rng(1).normal(size=(30, 2))),
+    "logistic": (Logistic(), np.random.default_rng(1).integers(0, 2, (30, 1)).astype(float)),
+    "cross-entropy": (CrossEntropy(), np.eye(3)[np.random.default_rng(1).integers(0, 3, 30)]),
+}
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+@pytest.mark.parametrize("name", LOSSES)
+def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name, share):
+    """The loss is convex and the optimism linear."""
+    problem, first, second = trained_networks(*LOSSES[name])
+    mean = averaged(first, second, share, problem, None, "gcv")
+    X = problem.X
+    torch.testing.assert_close(mean.network(X), share * first.network(X) + (1 - share) * second.network(X))
+    assert mean.loss == pytest.approx(float(problem.data_loss(mean.network)))
+    assert -mean.criterion <= -share * first.criterion - (1 - share) * second.criterion
+    optimism = [-found.criterion - problem.loss.known_dispersion * found.loss for found in (first, second)]
+    if problem.loss.known_dispersion:
+        assert -mean.criterion - mean.loss == pytest.approx(share * optimism[0] + (1 - share) * optimism[1])
+    assert math.isnan(averaged(first, second, share, problem, None, "evidence").criterion)
+
+
+def test_the_average_of_a_network_with_itself_is_that_network():
+    problem, first, _ = trained_networks(*LOSSES["squared error"])
+    mean = averaged(first, first, 0.3, problem, None, "gcv")
+    assert mean.criterion == pytest.approx(first.criterion)
+    assert mean.loss == pytest.approx(first.loss)
+    assert mean.alpha == pytest.approx(first.alpha)
+    known = evidence_of_average(first.evidence, first.evidence, 0.3, mean, problem)
+    for field in ("dispersion", "effective_parameters", "log_evidence"):
+        assert getattr(known, field) == pytest.approx(getattr(first.evidence, field))
+
+
+def test_the_optimism_of_an_average_of_linear_smoothers_is_that_of_their_mean():
+    """Mallows: for fits A y with noise of variance s the optimism is 2 s tr(A) / n, and the average's A is the mean."""
+    rng = np.random.default_rng(0)
+    n, signal, noise = 40, np.sin(np.linspace(0, 3, 40)), 0.5
+    ridges = []
+    for degree, penalty in ((3, 0.1), (8, 1.0)):
+        X = np.vander(np.linspace(-1, 1, n), degree)
+        ridges.append(X @ np.linalg.solve(X.T @ X + penalty * np.eye(degree), X.T))
+    mean = 0.3 * ridges[0] + 0.7 * ridges[1]
+    found = {name: [] for name in ("first", "second", "mean")}
+    for _ in range(4000):
+        y, new = signal + noise * rng.normal(size=n), signal + noise * rng.normal(size=n)
+        for name, A in (("first", ridges[0]), ("second", ridges[1]), ("mean", mean)):
+            found[name].append(np.mean((new - A @ y) ** 2) - np.mean((y - A @ y) ** 2))
+    first, second, average = (np.mean(values) for values in found.values())
+    assert average == pytest.approx(0.3 * first + 0.7 * second, abs=3 * np.std(found["mean"]) / np.sqrt(4000))
+    assert average == pytest.approx(2 * noise**2 * np.trace(mean) / n, rel=0.05)
