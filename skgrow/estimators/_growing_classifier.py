@@ -31,7 +31,8 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         with weights inversely proportional to their estimated losses on new data (Bates and Granger 1969): the fitted
         network has the neurons of both, the ReLUs first. The better one by ``criterion`` (or validation loss) stands
         alone where the other's weight would be below 0.05, where both together have more than ``max_neurons``
-        neurons, and where there is more than one hidden layer or a fit is dear (see ``early_stopping``).
+        neurons (of which tanh gets what ReLU leaves, or all if ReLU has taken more than half), and where there is more
+        than one hidden layer or a fit is dear (see ``early_stopping``).
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).

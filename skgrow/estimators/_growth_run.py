@@ -60,12 +60,14 @@ class GrowthRun(Run):
         starts: dict[str, MLP | None] = dict.fromkeys(names)
         if self.previous is not None:
             starts = {part.activation.name: part for part in summands(cast(MLP, self._fitted()))}
+        averages = len(starts) == 2 and self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
         grown: list[Grown] = []
         history: list[dict[str, Any]] = []
         self.rival: list[float] = []
+        room = estimator.max_neurons
         for name, start in starts.items():
             with self._threads():
-                trained, problem, rows, monitor = self._grow(name, start)
+                trained, problem, rows, monitor = self._grow(name, start, room)
             if self.curvature_kind == "kronecker":  # where a fit is dear
                 self.rival = [row["criterion"] for row in rows]
             offset = len(history)
@@ -77,8 +79,10 @@ class GrowthRun(Run):
             grown.append(Grown(trained, problem, name))
             if monitor.stopped:
                 break
+            if averages and 2 * trained.network.layer_sizes[1] <= room:  # else the second needs all to compete
+                room -= trained.network.layer_sizes[1]
         best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
-        if len(grown) == 2 and not monitor.stopped:
+        if averages and not monitor.stopped:
             with self._threads():
                 best = self._averaged(grown, history) or best
         self._store(best, history)
@@ -86,9 +90,8 @@ class GrowthRun(Run):
     def _averaged(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
         """Return the average of two networks, None where the better one is to stand alone."""
         (first, second), estimator = grown, self.estimator
-        sizes = [found.trained.network.layer_sizes for found in grown]
-        neurons = [size[1] for size in sizes]
-        if self.curvature_kind != "dense" or len(sizes[0]) > 3 or 0 in neurons or sum(neurons) > estimator.max_neurons:
+        neurons = [found.trained.network.layer_sizes[1] for found in grown]
+        if 0 in neurons or sum(neurons) > estimator.max_neurons:
             return None
         errors = [training.estimated_error(found.trained, estimator.criterion) for found in grown]
         share = training.share_of_first(*errors)
@@ -119,7 +122,7 @@ class GrowthRun(Run):
         StageMonitor(self, name).stage(row, mean.network)
         return Grown(mean, problem, name, (first.trained, second.trained), share)
 
-    def _grow(self, name: str, start: MLP | None) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+    def _grow(self, name: str, start: MLP | None, max_neurons: int) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
         """Grow a network of one activation, from ``start`` if there is one."""
         estimator, samples = self.estimator, self.samples
         if estimator.penalty == "path":
@@ -135,7 +138,6 @@ class GrowthRun(Run):
         d, c = samples.X.shape[1], problem.Y.shape[1]
         solver = self._make_solver(generator)
         schedule = self._schedule()
-        max_neurons = estimator.max_neurons
         criterion = estimator.criterion if validation is None else "validation"
         if criterion == "evidence" and problem.alpha == 0:
             raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")

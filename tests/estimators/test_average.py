@@ -86,6 +86,18 @@ def test_one_network_stands_alone(settings):
     assert all(set(names) == {est.activation_} for names in est.hidden_activations_ if len(names))
 
 
+@pytest.mark.parametrize("max_neurons", [4, 9, 12])
+def test_both_together_stay_within_the_budget(max_neurons):
+    X, y = friedman()
+    est = GrowingRegressor(max_neurons=max_neurons, n_exchanges=0, random_state=0).fit(X, y)
+    assert est.architecture_[1] <= max_neurons
+    relu, tanh = ([r["architecture"][1] for r in est.history_ if r["activation"] == s] for s in ("relu", "tanh"))
+    assert max(relu + tanh) <= max_neurons
+    if 2 * best_rows(est)[0]["architecture"][1] <= max_neurons:  # room for both
+        assert est.activation_ == "relu+tanh"
+        assert max(tanh) <= max_neurons - best_rows(est)[0]["architecture"][1]
+
+
 def test_a_much_worse_network_is_left_out():
     x = np.linspace(-1, 1, 60)[:, None]
     est = GrowingRegressor(random_state=0).fit(x, np.abs(x[:, 0]) + np.maximum(0, x[:, 0] - 0.5))
