@@ -21,7 +21,7 @@ noise = 0.15
 X, y = x[:, None], np.sin(x) + noise * rng.normal(size=x.size)
 
 # %%
-# The default grows a ReLU and a tanh network and keeps the better one: for a sine, that is tanh.
+# The default grows a ReLU and a tanh network and averages them. Where they disagree the average is less certain.
 
 est = GrowingRegressor(random_state=0).fit(X, y)
 print(f"{est.activation_}, {est.architecture_[1]} neurons")

@@ -59,7 +59,8 @@ class FittedNetwork(BaseEstimator):
         Returns
         -------
         torch.nn.Sequential
-            Of PyTorch's own layers, see :func:`skgrow.networks.to_torch`; maps (n, n_features) to (n, n_outputs).
+            Of PyTorch's own layers as far as there are such, see :func:`skgrow.networks.to_torch`; maps
+            (n, n_features) to (n, n_outputs).
         """
         from skgrow.networks import to_torch
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 from sklearn.utils._param_validation import StrOptions
@@ -14,6 +14,8 @@ from skgrow.estimators._regression import NetworkRegressor
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from skgrow.networks import MLP
 
 
 class GrowingRegressor(NetworkRegressor, GrowingNetwork):
@@ -257,6 +259,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
     M. Feischl, A. Rieder, F. Zehetgruber, "Towards optimal hierarchical training of neural networks", 2024.
     D. J. C. MacKay, "A practical Bayesian framework for backpropagation networks", Neural Computation 4, 1992.
     J. M. Bates, C. W. J. Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969.
+    S. T. Buckland, K. P. Burnham, N. H. Augustin, "Model selection: an integral part of inference", Biometrics 53,
+    1997.
     F. D. Foresee, M. T. Hagan, "Gauss-Newton approximation to Bayesian learning", ICNN 1997.
 
     Examples
@@ -418,7 +422,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         return_std : bool, default=False
             Whether to return the standard deviation of the predictive distribution of y, noise included, from
             the Laplace approximation on the Gauss-Newton matrix. Networks of more than 2000 parameters
-            use the uncertainty of the output layer alone.
+            use the uncertainty of the output layer alone. An average is uncertain as its networks are, and by how far
+            they differ from it (Buckland, Burnham and Augustin 1997).
 
         Returns
         -------
@@ -440,26 +445,42 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         return as_given(mean, X), as_given((std[:, 0] if self._y_ndim == 1 else std).to(mean.dtype), X)
 
     def _standard_deviation(self, X: Tensor) -> Tensor:
+        """Return the deviation of y: of an average the mean of its networks', seen from the average, and noise.
+
+        The formula of Buckland, Burnham and Augustin (1997), which takes the networks' errors for wholly correlated.
+        """
         import torch
 
-        from skgrow.networks import from_standardized
+        from skgrow.networks import from_standardized, summands
         from skgrow.training import sum_over_samples
 
-        if self._covariance_root is None:
+        if self._posterior is None:
             raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
         dtype = torch.float32 if X.device.type == "mps" else torch.float64
-        scaling = [torch.as_tensor(a, device=X.device, dtype=dtype) for a in self._scaling]
-        x_mean, x_scale, y_mean, y_scale = scaling
-        raw = self._network(X.device, dtype)
+
+        def tensor(value: Any) -> Tensor:
+            return torch.as_tensor(value, device=X.device, dtype=dtype)
+
+        x_mean, x_scale, y_mean, y_scale = (tensor(a) for a in self._scaling)
+        raw = cast("MLP", self._network(X.device, dtype))
         network = from_standardized(raw, -x_mean / x_scale, 1 / x_scale, -y_mean / y_scale, 1 / y_scale)
-        root = torch.as_tensor(self._covariance_root, device=X.device, dtype=dtype)
-        noise = torch.as_tensor(np.atleast_1d(self.noise_variance_), device=X.device, dtype=dtype)
+        noise = tensor(np.atleast_1d(self.noise_variance_))
+        members = []
+        for part, known in zip(summands(network), self._posterior, strict=True):
+            *weights, A = part.weights
+            alone = part.with_arrays([*weights, A / known["share"]], [*part.biases[:-1], tensor(known["bias"])])
+            members.append((known["share"], alone, tensor(known["root"])))
         found: list[Tensor] = []
 
         def chunk(rows: Tensor) -> tuple[Tensor]:
-            J = network.jacobian(network.forward_pass((rows.to(dtype) - x_mean) / x_scale))
-            variance = (J[..., -len(root) :] @ root).square().sum(-1).T
-            found.append((variance * y_scale.square() + noise).sqrt())
+            Z = (rows.to(dtype) - x_mean) / x_scale
+            mean, deviation = network(Z), rows.new_zeros((), dtype=dtype)
+            for share, alone, root in members:
+                state = alone.forward_pass(Z)
+                J = alone.jacobian(state)[..., -len(root) :]
+                variance = (J @ root).square().sum(-1).T + (state.output - mean).square()
+                deviation = deviation + share * variance.sqrt()
+            found.append(((deviation * y_scale).square() + noise).sqrt())
             return (rows.new_zeros(()),)
 
         sum_over_samples(chunk, X, bytes_per_row=16 * network.n_parameters * self.n_outputs_)

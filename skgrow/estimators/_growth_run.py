@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -60,14 +60,19 @@ class GrowthRun(Run):
         starts: dict[str, MLP | None] = dict.fromkeys(names)
         if self.previous is not None:
             starts = {part.activation.name: part for part in summands(cast(MLP, self._fitted()))}
-        averages = len(starts) == 2 and self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
+        neurons = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
         grown: list[Grown] = []
         history: list[dict[str, Any]] = []
         self.rival: list[float] = []
-        room = estimator.max_neurons
+        stopped = False
         for name, start in starts.items():
+            if stopped and start is None:
+                break
+            others = sum(neurons.values()) - neurons[name]
+            shared = self.previous is not None or 2 * others <= estimator.max_neurons
             with self._threads():
-                trained, problem, rows, monitor = self._grow(name, start, room)
+                room = estimator.max_neurons - others * shared
+                trained, problem, rows, monitor = self._grow(name, start, room, stopped)
             if self.curvature_kind == "kronecker":  # where a fit is dear
                 self.rival = [row["criterion"] for row in rows]
             offset = len(history)
@@ -77,33 +82,30 @@ class GrowthRun(Run):
             trained.row += offset
             self.loss_curve += monitor.loss_curve
             grown.append(Grown(trained, problem, name))
-            if monitor.stopped:
-                break
-            if averages and 2 * trained.network.layer_sizes[1] <= room:  # else the second needs all to compete
-                room -= trained.network.layer_sizes[1]
+            neurons[name], stopped = trained.network.layer_sizes[1], monitor.stopped
         best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
-        if averages and not monitor.stopped:
+        fits = sum(neurons.values()) <= estimator.max_neurons or self.previous is not None
+        if len(grown) == 2 and fits and min(neurons.values()) > 0:
             with self._threads():
                 best = self._averaged(grown, history) or best
         self._store(best, history)
 
     def _averaged(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
         """Return the average of two networks, None where the better one is to stand alone."""
-        (first, second), estimator = grown, self.estimator
-        neurons = [found.trained.network.layer_sizes[1] for found in grown]
-        if 0 in neurons or sum(neurons) > estimator.max_neurons:
+        (first, second), criterion = grown, self.estimator.criterion
+        if self.curvature_kind != "dense" or first.trained.network.depth > 1:
             return None
-        errors = [training.estimated_error(found.trained, estimator.criterion) for found in grown]
-        share = training.share_of_first(*errors)
+        share = training.share_of_first(*(training.estimated_error(found.trained, criterion) for found in grown))
         if share in (0.0, 1.0):
             return None
         validation = None if self.held_out is None else self._problem(self.held_out)
-        mean = training.averaged(first.trained, second.trained, share, first.problem, validation, estimator.criterion)
-        problem, name = replace(first.problem, alpha=mean.alpha), f"{first.name}+{second.name}"
-        better = history[(first if share >= 0.5 else second).trained.row]
-        mean.row = len(history)
-        row = better | {
-            "time": sum(max(row["time"] for row in history if row["activation"] == found.name) for found in grown),
+        for found in grown:
+            found.measure()
+        mean = training.averaged(first.trained, second.trained, share, first.problem, validation, criterion)
+        seconds = [max(row["time"] for row in history if row["activation"] == found.name) for found in grown]
+        known = mean.evidence
+        row = history[(first if share >= 0.5 else second).trained.row] | {
+            "time": sum(seconds),
             "epoch": len(self.loss_curve),
             "action": "average",
             "parent": None,
@@ -111,19 +113,22 @@ class GrowthRun(Run):
             "n_parameters": mean.network.n_parameters,
             "train_loss": mean.loss,
             "validation_loss": mean.validation_loss,
-            **dict.fromkeys(("log_evidence", "gcv", "loo"), math.nan),
+            "log_evidence": math.nan if known is None else known.log_evidence,
+            "gcv": math.nan if known is None else known.gcv,
+            "loo": -mean.criterion if criterion == "loo" and validation is None else math.nan,
             "alpha": mean.alpha,
             "criterion": mean.criterion,
-            "activation": name,
+            "activation": f"{first.name}+{second.name}",
         }
-        if validation is None and estimator.criterion != "evidence":
-            row[estimator.criterion] = -mean.criterion
+        mean.row = len(history)
         history.append(row)
-        StageMonitor(self, name).stage(row, mean.network)
-        return Grown(mean, problem, name, (first.trained, second.trained), share)
+        StageMonitor(self, row["activation"]).stage(row, mean.network)
+        return Grown(mean, first.problem, row["activation"], (first, second), share)
 
-    def _grow(self, name: str, start: MLP | None, max_neurons: int) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
-        """Grow a network of one activation, from ``start`` if there is one."""
+    def _grow(
+        self, name: str, start: MLP | None, max_neurons: int, stopped: bool
+    ) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
+        """Grow a network of one activation, from ``start`` if there is one; leave that as it is if ``stopped``."""
         estimator, samples = self.estimator, self.samples
         if estimator.penalty == "path":
             return self._certified(name, start)
@@ -147,6 +152,7 @@ class GrowthRun(Run):
         if validation is None and problem.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)
+        monitor.stopped = stopped
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
         if start is None:
             shape = MLP((d, *estimator._hidden_layer_sizes(), c), None, Activation(name, estimator.negative_slope))
@@ -255,7 +261,7 @@ class GrowthRun(Run):
         return policy.widened(network)
 
     def _forget(self) -> None:
-        self.estimator._covariance_root = None
+        self.estimator._posterior = None
 
     # results -----------------------------------------------------------------------------------------------
 
@@ -268,58 +274,67 @@ class GrowthRun(Run):
     def _store_evidence(self, found: Grown) -> None:
         """Store what the curvature at the fitted network says: evidence, noise and uncertainty."""
         estimator, trained, problem = self.estimator, found.trained, found.problem
-        network = trained.network
-        n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
-        summary, curvature = self._evidence(trained, problem)
-        if found.parts:
-            of_parts = [self._evidence(part, problem)[0] for part in found.parts]
-            summary = None
-            if None not in of_parts:
-                summary = training.evidence_of_average(of_parts[0], of_parts[1], found.share, trained, problem)
-        mask = problem.penalty_weights(network)
+        p, c = trained.network.n_parameters, trained.network.layer_sizes[-1]
+        if not found.parts:
+            found.measure()
+        summary = trained.evidence
         estimator.effective_parameters_ = summary.effective_parameters if summary is not None else float(p)
         scale = self.scaling.y_scale.to("cpu").numpy().astype(float)
         estimator.log_evidence_ = math.nan
         if summary is not None and trained.alpha > 0:
-            estimator.log_evidence_ = summary.log_evidence - n * float(np.log(scale).sum())
+            estimator.log_evidence_ = summary.log_evidence - problem.total_weight * float(np.log(scale).sum())
         if problem.loss.known_dispersion:
             return
         noise = summary.dispersion if summary is not None else problem.loss.degree * trained.loss / c
         variance = noise * scale**2 if estimator._has_variance() else np.full(len(scale), math.nan)
         estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
+        self._forget()
         if not problem.loss.is_quadratic or problem.operator is not None:
-            estimator._covariance_root = None
             return
-        covariance = None
-        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and p <= _COVARIANCE_PARAMETERS:
-            covariance = _covariance_root(curvature.gram, mask, trained.alpha, noise, n)
-        elif math.isfinite(trained.loss):
-            gram = growth.output_gauss_newton(network, problem)
-            covariance = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
-        estimator._covariance_root = None if covariance is None else covariance.to("cpu").numpy()
-
-    def _evidence(self, trained: Trained, problem: Any) -> tuple[Any, Any]:
-        """Return the evidence at a trained network, as far as it is known or not too dear, and the curvature."""
-        network, found, curvature = trained.network, trained.evidence, None
-        n, p, c = problem.total_weight, network.n_parameters, network.layer_sizes[-1]
-        dense = problem.curvature_kind == "dense"
-        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
-            curvature = training.curvature_of(network, problem)
-        if curvature is not None and curvature.is_finite():
-            mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
-            found = training.evidence(network, trained.loss, curvature, n, mask, alpha, False, problem.loss)
-        return found, curvature
+        shares = found.share, 1 - found.share
+        members = [part.posterior(share, noise) for part, share in zip(found.parts or (found,), shares, strict=False)]
+        estimator._posterior = members if None not in members else None
 
 
 @dataclass
 class Grown:
-    """A fitted network with its problem; of an average also its two networks and the weight of the first."""
+    """A trained network and its problem; of an average also its two networks and the weight of the first."""
 
     trained: Trained
     problem: Any
     name: str
-    parts: tuple[Trained, ...] = ()
+    parts: tuple[Grown, ...] = ()
     share: float = 1.0
+    curvature: Any = None
+
+    def measure(self) -> None:
+        """Compute curvature and evidence, where they are not too dear."""
+        problem, trained = self.problem, self.trained
+        network, n = trained.network, problem.total_weight
+        p, c = network.n_parameters, network.layer_sizes[-1]
+        dense = problem.curvature_kind == "dense"
+        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
+            self.curvature = training.curvature_of(network, problem)
+        if self.curvature is not None and self.curvature.is_finite():
+            mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
+            trained.evidence = training.evidence(
+                network, trained.loss, self.curvature, n, mask, alpha, False, problem.loss
+            )
+
+    def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
+        """Return the weight in an average, output bias and root of the parameters' covariance, None if not finite."""
+        problem, trained, curvature = self.problem, self.trained, self.curvature
+        network, n = trained.network, problem.total_weight
+        mask = problem.penalty_weights(network)
+        small = network.n_parameters <= _COVARIANCE_PARAMETERS
+        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and small:
+            gram = curvature.gram
+        elif math.isfinite(trained.loss):
+            gram = growth.output_gauss_newton(network, problem)
+        else:
+            return None
+        root = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
+        return {"share": share, "bias": network.biases[-1].tolist(), "root": root.to("cpu").numpy()}
 
 
 class RaceMonitor(StageMonitor):

@@ -128,7 +128,8 @@ class TrainedNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
         given = self._validate_validation(X_val, y_val, sample_weight_val, target)
         if previous is not None and self.activation not in ("auto", self.activation_):
             raise ValueError(
-                f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}."
+                f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
+                f"allowed is {'auto' if '+' in self.activation_ else self.activation_!r}."
             )
         self._run()(self, X, target, weight, given, previous).train()
         return self

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -38,6 +37,10 @@ class Activation:
             raise ValueError(f"activation must be one of {list(ACTIVATIONS)}; got {self.name!r}.")
         if not 0 <= self.slope < 1:
             raise ValueError(f"slope must lie in [0, 1); got {self.slope!r}.")
+
+    def same_as(self, other: Activation) -> bool:
+        """Whether the other one is the same function."""
+        return self.name == other.name and self.negative_slope == other.negative_slope
 
     @property
     def appended(self) -> Activation:
@@ -92,57 +95,55 @@ class Activation:
         return (Z / (2 * width)).add_(0.5).clamp_(0, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class SideBySide(Activation):
     """Two activations in one layer: its first neurons have the one, all others the other.
 
-    The activation of the direct sum of two networks with one hidden layer each.
+    The activation of the direct sum of two networks with one hidden layer each. Its name is both names joined, such as
+    ``"relu+tanh"``.
 
     Parameters
     ----------
-    name : str
-        Of both, such as ``"relu+tanh"``.
-    slope : float, default=0.01
-        Slope of ``"leaky_relu"`` on the negative side, in [0, 1).
-    n_first : int, default=0
+    first, second : Activation
+        Each with one function.
+    n_first : int
         Neurons of the first activation.
     """
 
+    first: Activation = Activation("relu")
+    second: Activation = Activation("tanh")
     n_first: int = 0
 
-    def __post_init__(self) -> None:
-        if len(self.parts) != 2:
-            raise ValueError(f"activation must be two names joined by '+'; got {self.name!r}.")
-
-    @classmethod
-    def of_parts(cls, first: Activation, second: Activation, n_first: int) -> SideBySide:
-        """Return the activation whose first ``n_first`` neurons have the first one."""
-        slope = second.slope if second.name == "leaky_relu" else first.slope
-        return cls(f"{first.name}+{second.name}", slope, n_first)
-
-    @cached_property
-    def parts(self) -> tuple[Activation, ...]:
-        """Both activations."""
-        return tuple(Activation(name, self.slope) for name in self.name.split("+"))
+    def __init__(self, first: Activation, second: Activation, n_first: int) -> None:
+        for part in (first, second):
+            if isinstance(part, SideBySide):
+                raise ValueError(f"two activations can share a layer, not more; got {first} and {second}.")
+        values = {"name": f"{first.name}+{second.name}", "slope": first.slope}
+        for key, value in (values | {"first": first, "second": second, "n_first": n_first}).items():
+            object.__setattr__(self, key, value)
 
     @property
     def appended(self) -> Activation:
         """The second one."""
-        return self.parts[1]
+        return self.second
 
     def of(self, neurons: Tensor) -> Activation:
-        """Return the activation of some neurons (indices in ascending order) of a layer."""
+        """Return the activation of some neurons of a layer, indices in ascending order."""
+        if bool((neurons.diff() <= 0).any()):
+            raise ValueError(f"neurons of two activations must be in ascending order; got {neurons.tolist()}.")
         n_first = int((neurons < self.n_first).sum())
-        if n_first in (0, len(neurons)):
-            return self.parts[n_first == 0]
-        return SideBySide(self.name, self.slope, n_first)
+        if n_first == 0:
+            return self.second
+        return self.first if n_first == len(neurons) else SideBySide(self.first, self.second, n_first)
 
-    def value(self, Z: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
-        """Return ``s(Z)``, without smoothing."""
-        k, (first, second) = self.n_first, self.parts
-        return torch.cat([first.value(Z[:, :k]), second.value(Z[:, k:])], 1)
+    def value(self, Z: Tensor, width: Tensor | None = None) -> Tensor:
+        """Return ``s(Z)``; it can not be smoothed."""
+        if width is not None:
+            raise ValueError(f"a layer of two activations can not be smoothed; got activation {self.name!r}.")
+        k = self.n_first
+        return torch.cat([self.first.value(Z[:, :k]), self.second.value(Z[:, k:])], 1)
 
     def derivative(self, Z: Tensor, H: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return ``s'(Z)``, given also ``H = s(Z)``."""
-        k, (first, second) = self.n_first, self.parts
-        return torch.cat([first.derivative(Z[:, :k], H[:, :k]), second.derivative(Z[:, k:], H[:, k:])], 1)
+        k = self.n_first
+        return torch.cat([self.first.derivative(Z[:, :k], H[:, :k]), self.second.derivative(Z[:, k:], H[:, k:])], 1)

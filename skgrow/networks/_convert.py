@@ -103,7 +103,8 @@ def _image_modules(network: ConvNet) -> list[nn.Module]:
 
 def _activation_module(activation: Activation) -> nn.Module:
     if isinstance(activation, SideBySide):
-        return ByColumns(activation.n_first, *(_activation_module(part) for part in activation.parts))
+        parts = activation.first, activation.second
+        return ByColumns(activation.n_first, *(_activation_module(part) for part in parts))
     if activation.name == "leaky_relu":
         return nn.LeakyReLU(activation.slope)
     return _MODULES[activation.name]()
@@ -128,7 +129,9 @@ def from_layout(
     layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], name: str, slope: float
 ) -> Network:
     """Return the network of given arrays (biases of length 0 where there are none), activation and layout."""
-    activation = SideBySide(name, slope, layout["n_first"]) if "n_first" in layout else Activation(name, slope)
+    activation, *others = (Activation(part, slope) for part in name.split("+"))
+    if others:
+        activation = SideBySide(activation, others[0], layout["n_first"])
     if layout["architecture"] == "mlp":
         return MLP.from_arrays(weights, biases, activation)
     if layout["architecture"] == "resnet":
@@ -145,12 +148,15 @@ def from_torch(module: nn.Sequential) -> MLP:
     Raises
     ------
     ValueError
-        If the module is not of that form, or mixes activations.
+        If the module is not of that form, or mixes activations; two can share an only hidden layer
+        (:class:`ByColumns`).
     """
     layers = list(module)
     linears, others = layers[::2], layers[1::2]
     if not layers or len(layers) % 2 == 0 or not all(isinstance(layer, nn.Linear) for layer in linears):
         raise ValueError(f"module must alternate nn.Linear and activations and end with nn.Linear; got {module}.")
+    if len(others) > 1 and any(isinstance(other, ByColumns) for other in others):
+        raise ValueError(f"module must have one hidden layer where two activations share it; got {module}.")
     activations = list(dict.fromkeys(_activation_of(other) for other in others)) or [Activation("identity")]
     if len({activation.name for activation in activations}) > 1:
         raise _not_one_activation(activation.name for activation in activations)
@@ -168,7 +174,7 @@ def from_torch(module: nn.Sequential) -> MLP:
 def _activation_of(module: nn.Module) -> Activation:
     """Return the activation that :func:`_activation_module` makes the module of."""
     if isinstance(module, ByColumns):
-        return SideBySide.of_parts(_activation_of(module.first), _activation_of(module.second), module.n_first)
+        return SideBySide(_activation_of(module.first), _activation_of(module.second), module.n_first)
     if type(module) not in _NAMES:
         raise _not_one_activation([type(module).__name__])
     return Activation(_NAMES[type(module)], getattr(module, "negative_slope", 0.01))

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation
+from skgrow.networks._activations import Activation, SideBySide
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
 
@@ -146,6 +146,8 @@ class MLP(Network):
     def insert(self, point: int, X: Tensor) -> tuple[MLP, Tensor]:
         """Insert a layer after hidden layer ``point`` that leaves the function as it is, see :class:`IdentityLike`."""
         self._require_point(point)
+        if isinstance(self.activation, SideBySide):
+            raise ValueError(f"a layer can only be inserted into a network of one activation; got {self!r}.")
         H = self.hidden(X, point + 1)
         weights, biases, inserted = list(self.weights), list(self.biases), list(self.inserted)
         weights.insert(point + 1, torch.eye(H.shape[1], dtype=H.dtype, device=H.device))

@@ -41,14 +41,14 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
     last = len(first.weights) - 1
     _require(last > 0, "direct_sum needs at least one hidden layer; got none.")
     activation = first.activation
-    if second.activation != activation.appended:
-        plain = not isinstance(activation, SideBySide) and not isinstance(second.activation, SideBySide)
+    if not activation.appended.same_as(second.activation):
+        parts = activation, second.activation
         _require(
-            plain and last == 1,
+            last == 1 and not any(isinstance(part, SideBySide) for part in parts),
             "direct_sum needs equal activations, or networks of one hidden layer with one each; "
-            f"got {activation} and {second.activation}, {last} hidden layers.",
+            f"got {parts[0]} and {parts[1]}, {last} hidden layer(s).",
         )
-        activation = SideBySide.of_parts(activation, second.activation, first.layer_sizes[1])
+        activation = SideBySide(*parts, first.layer_sizes[1])
     weights, biases = [], []
     for i, (U, V) in enumerate(zip(first.weights, second.weights, strict=True)):
         if i == 0:
@@ -84,7 +84,7 @@ def summands(network: MLP) -> list[MLP]:
     if not isinstance(activation, SideBySide):
         return [network]
     neurons = torch.arange(network.layer_sizes[1], device=network.theta.device)
-    first, second = prune(network, 0, neurons[: activation.n_first]), prune(network, 0, neurons[activation.n_first :])
+    first, second = (prune(network, 0, part) for part in neurons.tensor_split([activation.n_first]))
     return [first, second.with_arrays(second.weights, [second.biases[0], torch.zeros_like(second.biases[1])])]
 
 

@@ -1,7 +1,7 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
-from skgrow.training._average import averaged, estimated_error, evidence_of_average, share_of_first
+from skgrow.training._average import averaged, estimated_error, share_of_first
 from skgrow.training._curvature import (
     Curvature,
     DenseCurvature,
@@ -59,7 +59,6 @@ __all__ = [
     "descend",
     "estimated_error",
     "evidence",
-    "evidence_of_average",
     "fit",
     "gauss_newton_work",
     "gradient",

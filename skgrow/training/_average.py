@@ -1,17 +1,19 @@
 r"""The average of two networks, with weights that fall with their estimated errors on new data.
 
 Two networks of different activations that were trained on the same data err in different places, and their average is
-often better than either: with errors :math:`c_1, c_2` (mean squares) that are not correlated, the weights
+often better than either: with errors of mean squares :math:`c_1, c_2` that are not correlated, the weights
 
 .. math::
     w_1 = \frac{c_2}{c_1 + c_2}, \qquad w_2 = \frac{c_1}{c_1 + c_2}
 
 of Bates and Granger (1969) are the best ones, and bring the error to :math:`c_1 c_2 / (c_1 + c_2)`. Errors are
 correlated, of course; but weights that take an estimated correlation into account are known to do worse than these
-(Stock and Watson 2004), as does choosing the network of the smaller estimate, which differ by chance.
+(Stock and Watson 2004), as does choosing the network of the smaller estimate, which differ by chance. Other losses take
+the same weights.
 
 The error of the average is estimated from its training loss S. How far training losses are too small, the optimism,
-is linear in the predictions (Efron 2004), so that of the average is the mean of its networks':
+is linear in the outputs for the squared error, the cross-entropy and the Poisson deviance (Efron 2004), and taken to be
+so for the other losses. So that of the average is the mean of its networks', and the error is
 
 .. math::
     S + w_1 (c_1 - S_1) + w_2 (c_2 - S_2).
@@ -57,41 +59,54 @@ def averaged(
     Parameters
     ----------
     first, second : Trained
-        On the same data, with evidence unless there is validation data.
+        On the same data, with evidence where it is not too dear or ``criterion`` needs it.
     share : float
         Weight of the first.
     problem : Problem
         The training problem.
     validation : Problem or None
         Of the validation data.
-    criterion : str
-        As for :func:`fit`.
+    criterion : {"loo", "gcv", "evidence"}
+        Of the two networks, without validation data.
 
     Returns
     -------
     Trained
-        Its penalty is the geometric mean of the two, its ``criterion`` NaN for ``"evidence"``.
+        Its penalty is the geometric mean of the two.
     """
     network = average(first.network, second.network, share)
-    alpha = first.alpha**share * second.alpha ** (1 - share)
-    loss = float(problem.data_loss(network))
-    if validation is not None:
-        error = float(validation.data_loss(network))
-        return Trained(network, alpha, loss, -error, None, error)
+    alpha = first.alpha if first.alpha == second.alpha else first.alpha**share * second.alpha ** (1 - share)
+    mean = Trained(network, alpha, float(problem.data_loss(network)), math.nan, None, math.nan)
     unit = per_observation(problem.loss, problem.total_weight, network.layer_sizes[-1])
-    optimism = [estimated_error(trained, criterion) - unit * trained.loss for trained in (first, second)]
-    error = unit * loss + share * optimism[0] + (1 - share) * optimism[1]
-    return Trained(network, alpha, loss, math.nan if criterion == "evidence" else -error, None, math.nan)
+
+    def error(of_first: float, of_second: float) -> float:
+        optimism = of_first - unit * first.loss, of_second - unit * second.loss
+        return unit * mean.loss + share * optimism[0] + (1 - share) * optimism[1]
+
+    if first.evidence is not None and second.evidence is not None:
+        gcv = error(first.evidence.gcv, second.evidence.gcv)
+        mean.evidence = evidence_of_average(first.evidence, second.evidence, share, mean, problem, gcv)
+    if validation is not None:
+        mean.validation_loss = float(validation.data_loss(network))
+        mean.criterion = -mean.validation_loss
+    elif criterion == "evidence":
+        mean.criterion = mean.evidence.log_evidence if mean.evidence is not None else -math.inf
+    else:
+        mean.criterion = -error(-first.criterion, -second.criterion)
+    return mean
 
 
-def evidence_of_average(first: Evidence, second: Evidence, share: float, mean: Trained, problem: Problem) -> Evidence:
-    """Return the evidence of the average of two networks, without GCV.
+def evidence_of_average(
+    first: Evidence, second: Evidence, share: float, mean: Trained, problem: Problem, gcv: float
+) -> Evidence:
+    """Return the evidence of the average of two networks.
 
-    Effective parameters are linear in the predictions. The marginal likelihood is that of either network, one being as
-    probable beforehand as the other.
+    Effective parameters are linear in the outputs. The noise variance that they give leans low by some per cent:
+    residual degrees of freedom are not linear. The marginal likelihood is that of either network, one being as probable
+    beforehand as the other.
     """
     n, c = problem.total_weight, mean.network.layer_sizes[-1]
     effective = share * first.effective_parameters + (1 - share) * second.effective_parameters
     dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)
     log_evidence = float(np.logaddexp(first.log_evidence, second.log_evidence)) - math.log(2)
-    return Evidence(mean.alpha, dispersion, effective, log_evidence, math.nan)
+    return Evidence(mean.alpha, dispersion, effective, log_evidence, gcv)

@@ -1,5 +1,6 @@
 """activation="auto": the average of a ReLU and a tanh network."""
 
+import itertools
 import pickle
 
 import numpy as np
@@ -8,6 +9,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_wine, make_friedman1
 
 from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow.training._levenberg_marquardt import LevenbergMarquardtState
 
 
 def friedman(n=100):
@@ -54,6 +56,19 @@ def test_the_last_row_of_the_history_is_the_average():
     assert row["loo"] == -row["criterion"]
     assert row["criterion"] > min(found["criterion"] for found in best)
     assert row["n_parameters"] == sum(found["n_parameters"] for found in best) - 1  # one output bias
+    errors = [-found["criterion"] for found in best]
+    heavier = best[0] if errors[0] < errors[1] else best[1]
+    assert est.growth_indicator_ == row["indicator"] == heavier["indicator"]
+    variance = 2 * est.loss_ * len(X) / (len(X) - est.effective_parameters_) * y.var()
+    assert est.noise_variance_ == pytest.approx(variance)
+    assert np.isfinite([row["gcv"], row["log_evidence"]]).all()
+
+
+def test_a_penalty_given_is_the_one_used():
+    X, y = friedman()
+    est = GrowingRegressor(alpha=0.01, n_exchanges=0, random_state=0).fit(X, y)
+    assert est.activation_ == "relu+tanh"
+    assert est.alpha_ == 0.01
 
 
 def test_classes_are_averaged_before_the_softmax():
@@ -93,9 +108,12 @@ def test_both_together_stay_within_the_budget(max_neurons):
     assert est.architecture_[1] <= max_neurons
     relu, tanh = ([r["architecture"][1] for r in est.history_ if r["activation"] == s] for s in ("relu", "tanh"))
     assert max(relu + tanh) <= max_neurons
-    if 2 * best_rows(est)[0]["architecture"][1] <= max_neurons:  # room for both
+    left = max_neurons - best_rows(est)[0]["architecture"][1]
+    if 2 * left >= max_neurons:  # room for both
         assert est.activation_ == "relu+tanh"
-        assert max(tanh) <= max_neurons - best_rows(est)[0]["architecture"][1]
+        assert max(tanh) <= left
+    else:  # all of it, to compete
+        assert max(tanh) > left
 
 
 def test_a_much_worse_network_is_left_out():
@@ -114,8 +132,67 @@ def test_warm_start_goes_on_with_both_networks():
     assert est.loss_ < loss
     starts = [row for row in est.history_ if row["action"] == "start"]
     assert sum(row["architecture"][1] for row in starts) == first[1]
-    with pytest.raises(ValueError, match=r"goes on with activation 'relu\+tanh'; got activation='tanh'"):
+    with pytest.raises(
+        ValueError, match=r"goes on with activation 'relu\+tanh'; got activation='tanh', allowed is 'auto'"
+    ):
         est.set_params(activation="tanh").fit(X, y)
+
+
+@pytest.mark.parametrize("step", [0, 12])
+def test_an_interrupted_warm_start_keeps_both_networks(step, monkeypatch):
+    X, y = friedman()
+    est = GrowingRegressor(max_stages=1, n_exchanges=0, warm_start=True, random_state=0).fit(X, y)
+    loss, widths = est.loss_, list(est.hidden_activations_[0])
+    steps, original = itertools.count(), LevenbergMarquardtState.step
+
+    def interrupted(state):
+        if next(steps) == step:
+            raise KeyboardInterrupt
+        return original(state)
+
+    monkeypatch.setattr(LevenbergMarquardtState, "step", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        est.fit(X, y)
+    assert est.activation_ == "relu+tanh"
+    assert len(est.hidden_activations_[0]) >= len(widths)
+    assert est.loss_ <= loss * (1 + 1e-3)  # the weights of the two are new ones
+
+
+def test_warm_start_leaves_room_for_both_networks():
+    X, y = friedman()
+    est = GrowingRegressor(max_stages=1, n_exchanges=0, warm_start=True, random_state=0).fit(X, y)
+    for max_neurons in (est.architecture_[1] + 3, est.architecture_[1] - 1):
+        est.set_params(max_neurons=max_neurons, max_stages=5).fit(X, y)
+        assert est.activation_ == "relu+tanh"
+        assert est.architecture_[1] <= est.max_neurons or est.history_[-1]["action"] == "average"
+
+
+def test_the_deviation_is_between_those_of_the_networks_where_these_agree():
+    X, y = friedman()
+    est = GrowingRegressor(n_exchanges=0, random_state=0).fit(X, y)
+    relu, tanh = (clone(est).set_params(activation=name).fit(X, y) for name in ("relu", "tanh"))
+    (mean, std), (f, s), (g, t) = (found.predict(X, return_std=True) for found in (est, relu, tanh))
+    share = np.vdot(mean - g, f - g) / np.sum((f - g) ** 2)
+    noise = est.noise_variance_
+    ratios = [noise / found.noise_variance_ for found in (relu, tanh)]  # one noise for both
+    parts = [
+        np.sqrt((d**2 - found.noise_variance_) * ratio + (h - mean) ** 2)
+        for found, d, h, ratio in zip((relu, tanh), (s, t), (f, g), ratios, strict=True)
+    ]
+    expected = np.sqrt((share * parts[0] + (1 - share) * parts[1]) ** 2 + noise)
+    np.testing.assert_allclose(std, expected, rtol=1e-6)
+
+
+def test_noise_and_coverage_of_an_average():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-2, 2, size=(1200, 2))
+    y = np.sin(2 * X[:, 0]) + np.abs(X[:, 1]) + 0.3 * rng.normal(size=1200)
+    est = GrowingRegressor(n_exchanges=0, random_state=0).fit(X[:200], y[:200])
+    assert est.activation_ == "relu+tanh"
+    assert est.noise_variance_ == pytest.approx(0.09, rel=0.2)
+    mean, std = est.predict(X[200:], return_std=True)
+    inside = np.mean(np.abs(y[200:] - mean) < 1.96 * std)
+    assert 0.93 < inside < 0.98
 
 
 def test_partial_fit_lets_the_average_learn_and_grow():

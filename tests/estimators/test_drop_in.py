@@ -537,7 +537,8 @@ callbacks = pytest.mark.skipif(
 def test_callbacks_see_every_stage():
     X, y = waves()
     counter = StageCounter()
-    est = GrowingRegressor(**SMALL | {"activation": "auto"}).set_callbacks(counter).fit(X, y)
+    est = GrowingRegressor(**SMALL | {"activation": "auto", "max_neurons": 30}).set_callbacks(counter).fit(X, y)
+    assert est.history_[-1]["action"] == "average"
     assert counter.stages == len(est.history_) > 2
     assert counter.begun == counter.ended == 1
 

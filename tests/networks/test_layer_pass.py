@@ -78,15 +78,16 @@ def test_backpropagated_derivatives_are_those_by_the_preactivations(name, depth)
 
 
 @pytest.mark.parametrize("n_first", [0, 2, 5])
-@pytest.mark.parametrize("names", ["relu+tanh", "leaky_relu+logistic", "identity+relu"])
+@pytest.mark.parametrize("names", [("relu", "tanh"), ("leaky_relu", "logistic"), ("leaky_relu", "leaky_relu")])
 def test_activations_side_by_side_equal_autograd(names, n_first):
-    network, X = random_network(SideBySide(names, 0.2, n_first), 1, 2)
+    parts = Activation(names[0], 0.2), Activation(names[1], 0.4)
+    network, X = random_network(SideBySide(*parts, n_first), 1, 2)
 
     def output(theta):
         halves = network.with_theta(theta)
         Z = X @ halves.weights[0].T + halves.biases[0]
-        parts = zip(network.activation.parts, (Z[:, :n_first], Z[:, n_first:]), strict=True)
-        H = torch.cat([autograd_activation(part)(z) for part, z in parts], 1)
+        halves_of_Z = zip(parts, (Z[:, :n_first], Z[:, n_first:]), strict=True)
+        H = torch.cat([autograd_activation(part)(z) for part, z in halves_of_Z], 1)
         return H @ halves.weights[1].T + halves.biases[1]
 
     theta = network.theta.clone().requires_grad_()
@@ -97,10 +98,17 @@ def test_activations_side_by_side_equal_autograd(names, n_first):
     torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", ["relu", "relu+tanh+relu"])
-def test_activations_side_by_side_are_two(name):
-    with pytest.raises(ValueError, match=r"activation must be two names joined by '\+'; got 'relu"):
-        SideBySide(name)
+def test_what_activations_side_by_side_can_not_do_is_said():
+    both = SideBySide(Activation("relu"), Activation("tanh"), 2)
+    network, X = random_network(both, 1, 1)
+    with pytest.raises(ValueError, match="two activations can share a layer, not more"):
+        SideBySide(both, Activation("relu"), 1)
+    with pytest.raises(ValueError, match="can not be smoothed; got activation 'relu\\+tanh'"):
+        network.with_smoothing([torch.ones(5)])(X)
+    with pytest.raises(ValueError, match=r"must be in ascending order; got \[1, 0\]"):
+        both.of(torch.tensor([1, 0]))
+    with pytest.raises(ValueError, match="only be inserted into a network of one activation"):
+        network.insert(0, X)
 
 
 def test_leading_axes_of_a_backward_pass_are_a_batch():

@@ -67,11 +67,23 @@ def test_averages_have_both_activations_and_fall_apart_again(first, second, shar
     assert back.activation.name == both.activation.name
     assert_same(back(X), both(X))
     parts = summands(both)
-    assert [part.activation.name for part in parts] == list(dict.fromkeys(both.activation.name.split("+")))
+    names = [first.activation.name, second.activation.name]
+    assert [part.activation.name for part in parts] == list(dict.fromkeys(names))
     assert_same(sum(part(X) for part in parts), both(X))
     keep = torch.tensor(data.draw(st.lists(st.booleans(), min_size=both.layer_sizes[1], max_size=both.layer_sizes[1])))
     some, others = (prune(both, 0, k.nonzero()[:, 0]) for k in (keep, ~keep))
     assert_same(some(X) + others(X), both(X) + both.biases[-1])
+
+
+def test_leaky_slopes_may_differ():
+    first, second = (MLP((3, 2, 2), draw(14, seed), Activation("leaky_relu", seed / 10)) for seed in (1, 4))
+    both = direct_sum(first, second)
+    assert_same(both(X), first(X) + second(X))
+    back = from_torch(to_torch(both))
+    assert_same(back(X), both(X))
+    module = nn.Sequential(*to_torch(both)[:2], nn.Linear(4, 4), to_torch(both)[1], nn.Linear(4, 1))
+    with pytest.raises(ValueError, match="module must have one hidden layer where two activations share it"):
+        from_torch(module)
 
 
 def test_neurons_appended_to_an_average_have_its_second_activation():

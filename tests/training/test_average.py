@@ -20,7 +20,6 @@ from skgrow.training import (
     curvature_of,
     estimated_error,
     evidence,
-    evidence_of_average,
     share_of_first,
 )
 
@@ -93,7 +92,17 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
     optimism = [-found.criterion - problem.loss.known_dispersion * found.loss for found in (first, second)]
     if problem.loss.known_dispersion:
         assert -mean.criterion - mean.loss == pytest.approx(share * optimism[0] + (1 - share) * optimism[1])
-    assert math.isnan(averaged(first, second, share, problem, None, "evidence").criterion)
+    assert -mean.criterion == pytest.approx(mean.evidence.gcv)
+    by_evidence = averaged(first, second, share, problem, None, "evidence")
+    expected = np.logaddexp(first.evidence.log_evidence, second.evidence.log_evidence) - np.log(2)
+    assert by_evidence.criterion == pytest.approx(expected)
+
+
+def test_with_validation_data_the_loss_there_is_the_criterion():
+    problem, first, second = trained_networks(*LOSSES["squared error"])
+    other = trained_networks(SquaredError(), LOSSES["squared error"][1][::-1].copy())[0]
+    mean = averaged(first, second, 0.4, problem, other, "gcv")
+    assert mean.validation_loss == -mean.criterion == float(other.data_loss(mean.network))
 
 
 def test_the_average_of_a_network_with_itself_is_that_network():
@@ -102,25 +111,13 @@ def test_the_average_of_a_network_with_itself_is_that_network():
     assert mean.criterion == pytest.approx(first.criterion)
     assert mean.loss == pytest.approx(first.loss)
     assert mean.alpha == pytest.approx(first.alpha)
-    known = evidence_of_average(first.evidence, first.evidence, 0.3, mean, problem)
-    for field in ("dispersion", "effective_parameters", "log_evidence"):
-        assert getattr(known, field) == pytest.approx(getattr(first.evidence, field))
+    for field in ("alpha", "dispersion", "effective_parameters", "log_evidence", "gcv"):
+        assert getattr(mean.evidence, field) == pytest.approx(getattr(first.evidence, field))
 
 
-def test_the_optimism_of_an_average_of_linear_smoothers_is_that_of_their_mean():
-    """Mallows: for fits A y with noise of variance s the optimism is 2 s tr(A) / n, and the average's A is the mean."""
-    rng = np.random.default_rng(0)
-    n, signal, noise = 40, np.sin(np.linspace(0, 3, 40)), 0.5
-    ridges = []
-    for degree, penalty in ((3, 0.1), (8, 1.0)):
-        X = np.vander(np.linspace(-1, 1, n), degree)
-        ridges.append(X @ np.linalg.solve(X.T @ X + penalty * np.eye(degree), X.T))
-    mean = 0.3 * ridges[0] + 0.7 * ridges[1]
-    found = {name: [] for name in ("first", "second", "mean")}
-    for _ in range(4000):
-        y, new = signal + noise * rng.normal(size=n), signal + noise * rng.normal(size=n)
-        for name, A in (("first", ridges[0]), ("second", ridges[1]), ("mean", mean)):
-            found[name].append(np.mean((new - A @ y) ** 2) - np.mean((y - A @ y) ** 2))
-    first, second, average = (np.mean(values) for values in found.values())
-    assert average == pytest.approx(0.3 * first + 0.7 * second, abs=3 * np.std(found["mean"]) / np.sqrt(4000))
-    assert average == pytest.approx(2 * noise**2 * np.trace(mean) / n, rel=0.05)
+def test_dispersion_is_the_loss_over_what_effective_parameters_leave():
+    problem, first, second = trained_networks(*LOSSES["squared error"])
+    mean = averaged(first, second, 0.25, problem, None, "gcv")
+    effective = 0.25 * first.evidence.effective_parameters + 0.75 * second.evidence.effective_parameters
+    assert mean.evidence.effective_parameters == pytest.approx(effective)
+    assert mean.evidence.dispersion == pytest.approx(2 * 30 * mean.loss / (60 - effective))
