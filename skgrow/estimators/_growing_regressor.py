@@ -468,7 +468,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         members = []
         for part, known in zip(summands(network), self._posterior, strict=True):
             *weights, A = part.weights
-            alone = part.with_arrays([*weights, A / known["share"]], [*part.biases[:-1], tensor(known["bias"])])
+            alone = part.with_arrays([*weights, A / known["share"]], [tensor(bias) for bias in known["biases"]])
             members.append((known["share"], alone, tensor(known["root"])))
         found: list[Tensor] = []
 

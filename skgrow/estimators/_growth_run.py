@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skgrow import growth, training
 from skgrow.estimators._run import Run, StageMonitor
-from skgrow.networks import MLP, Activation, Network, glorot, summands
+from skgrow.networks import MLP, Activation, Network, glorot, summands, without_outer_kinks
 from skgrow.training import Trained
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
@@ -322,19 +322,24 @@ class Grown:
             )
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
-        """Return the weight in an average, output bias and root of the parameters' covariance, None if not finite."""
-        problem, trained, curvature = self.problem, self.trained, self.curvature
-        network, n = trained.network, problem.total_weight
-        mask = problem.penalty_weights(network)
-        small = network.n_parameters <= _COVARIANCE_PARAMETERS
-        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite() and small:
+        """Return the weight in an average, biases and a root of the parameters' covariance, None if not finite.
+
+        A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
+        moved away, or the deviation would jump to that of the prior right beyond it.
+        """
+        problem, trained, curvature = self.problem, self.trained, None
+        network, n = without_outer_kinks(trained.network, problem.X), problem.total_weight
+        if self.curvature is not None and network.n_parameters <= _COVARIANCE_PARAMETERS:
+            curvature = training.curvature_of(network, problem)
+        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite():
             gram = curvature.gram
         elif math.isfinite(trained.loss):
             gram = growth.output_gauss_newton(network, problem)
         else:
             return None
-        root = _covariance_root(gram, mask[-len(gram) :], trained.alpha, noise, n)
-        return {"share": share, "bias": network.biases[-1].tolist(), "root": root.to("cpu").numpy()}
+        root = _covariance_root(gram, problem.penalty_weights(network)[-len(gram) :], trained.alpha, noise, n)
+        biases = [bias.tolist() for bias in network.biases]
+        return {"share": share, "biases": biases, "root": root.to("cpu").numpy()}
 
 
 class RaceMonitor(StageMonitor):

@@ -8,7 +8,17 @@ from skgrow.networks._merge import merge
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import LayerPass, Network, glorot, map_gradient, patches
 from skgrow.networks._resnet import ResNet
-from skgrow.networks._surgery import average, direct_sum, from_standardized, positions, prune, scale, summands, widen
+from skgrow.networks._surgery import (
+    average,
+    direct_sum,
+    from_standardized,
+    positions,
+    prune,
+    scale,
+    summands,
+    widen,
+    without_outer_kinks,
+)
 
 __all__ = [
     "ACTIVATIONS",
@@ -39,4 +49,5 @@ __all__ = [
     "summands",
     "to_torch",
     "widen",
+    "without_outer_kinks",
 ]

@@ -164,6 +164,27 @@ def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
     return MLP.from_arrays(weights, biases, network.activation.of(keep))
 
 
+def without_outer_kinks(network: MLP, X: Tensor) -> MLP:
+    """Return a network of (leaky) ReLUs that is linear beyond the data where no sample says otherwise.
+
+    Neurons that are on at all samples are linear functions there, with a kink somewhere outside. It is moved far away,
+    which changes nothing on the data. Other activations, and networks of more than one hidden layer, stay as they are.
+
+    Parameters
+    ----------
+    network : MLP
+        The network.
+    X : Tensor of shape (n, d)
+        The data.
+    """
+    if len(network.weights) != 2 or not network.activation.is_piecewise_linear or not len(X):
+        return network
+    (W, A), (b, c) = network.weights, network.biases
+    Z = torch.addmm(b, X, W.T)
+    shift = torch.where(Z.amin(0) > 0, 10 * Z.amax(0), 0)
+    return network.with_arrays([W, A], [b + shift, c - A @ shift])
+
+
 def from_standardized(
     network: AnyNetwork, x_mean: Tensor, x_scale: Tensor, y_mean: Tensor, y_scale: Tensor
 ) -> AnyNetwork:

@@ -175,6 +175,7 @@ def test_the_deviation_is_between_those_of_the_networks_where_these_agree():
     share = np.vdot(mean - g, f - g) / np.sum((f - g) ** 2)
     noise = est.noise_variance_
     ratios = [noise / found.noise_variance_ for found in (relu, tanh)]  # one noise for both
+    # no sample is beyond the outer kinks, which the deviations do without
     parts = [
         np.sqrt((d**2 - found.noise_variance_) * ratio + (h - mean) ** 2)
         for found, d, h, ratio in zip((relu, tanh), (s, t), (f, g), ratios, strict=True)

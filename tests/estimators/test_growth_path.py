@@ -489,6 +489,18 @@ def test_keyboard_interrupt_keeps_the_model_so_far(step, monkeypatch):
     assert est.score(X, y) >= -1e-12
 
 
+@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "auto"])
+def test_beyond_the_data_the_deviation_grows_and_does_not_jump(activation):
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 10, 200)
+    est = GrowingRegressor(activation=activation, random_state=0)
+    est.fit(x[:, None], np.sin(x) + 0.15 * rng.normal(size=200))
+    _, std = est.predict(np.linspace(-2, 12, 281)[:, None], return_std=True)
+    assert std[40:240].max() < 0.25
+    assert std.max() < 3
+    assert (np.abs(np.diff(std)) < 0.15).all()
+
+
 def test_the_torch_module_of_a_fit_is_the_same_function():
     torch = pytest.importorskip("torch")
     X, y = two_outputs()

@@ -21,6 +21,7 @@ from skgrow.networks import (
     summands,
     to_torch,
     widen,
+    without_outer_kinks,
 )
 
 seeds = st.integers(0, 2**32 - 1)
@@ -143,6 +144,21 @@ def test_a_network_is_the_direct_sum_of_its_parts(network, data):
     first, second = (prune(network, 0, k.nonzero()[:, 0]) for k in (keep, ~keep))
     bias = network.biases[-1]
     assert_same(direct_sum(first, second)(X), network(X) + bias)
+
+
+@given(network=networks(["relu", "leaky_relu"], depth=1))
+def test_neurons_that_are_on_everywhere_become_linear_far_beyond_the_data(network):
+    outward = without_outer_kinks(network, X)
+    scale = 1 + float(network.theta.abs().max()) ** 2
+    torch.testing.assert_close(outward(X) / scale, network(X) / scale, rtol=0, atol=1e-11)
+    on = ((X @ network.weights[0].T + network.biases[0]) > 0).all(0)
+    centre = X.mean(0)
+    for t in (1.0, 3.0):  # times as far from the middle as the data
+        Z = (centre + t * (X - centre)) @ outward.weights[0].T + outward.biases[0]
+        assert (Z[:, on] > 0).all()
+    assert torch.equal(outward.biases[0][~on], network.biases[0][~on])
+    smooth = MLP(network.layer_sizes, network.theta, Activation("tanh"))
+    assert without_outer_kinks(smooth, X) is smooth
 
 
 @given(network=networks(), seed=seeds)
