@@ -60,6 +60,7 @@ class GrowthRun(Run):
         starts: dict[str, MLP | None] = dict.fromkeys(names)
         if self.previous is not None:
             starts = {part.activation.name: part for part in summands(cast(MLP, self._fitted()))}
+        averages = len(starts) == 2 and self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
         neurons = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
         grown: list[Grown] = []
         history: list[dict[str, Any]] = []
@@ -69,7 +70,7 @@ class GrowthRun(Run):
             if stopped and start is None:
                 break
             others = sum(neurons.values()) - neurons[name]
-            shared = self.previous is not None or 2 * others <= estimator.max_neurons
+            shared = averages and (self.previous is not None or 2 * others <= estimator.max_neurons)
             with self._threads():
                 room = estimator.max_neurons - others * shared
                 trained, problem, rows, monitor = self._grow(name, start, room, stopped)
@@ -85,7 +86,7 @@ class GrowthRun(Run):
             neurons[name], stopped = trained.network.layer_sizes[1], monitor.stopped
         best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
         fits = sum(neurons.values()) <= estimator.max_neurons or self.previous is not None
-        if len(grown) == 2 and fits and min(neurons.values()) > 0:
+        if averages and len(grown) == 2 and fits and min(neurons.values()) > 0:
             with self._threads():
                 best = self._averaged(grown, history) or best
         self._store(best, history)
@@ -93,8 +94,6 @@ class GrowthRun(Run):
     def _averaged(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
         """Return the average of two networks, None where the better one is to stand alone."""
         (first, second), criterion = grown, self.estimator.criterion
-        if self.curvature_kind != "dense" or first.trained.network.depth > 1:
-            return None
         share = training.share_of_first(*(training.estimated_error(found.trained, criterion) for found in grown))
         if share in (0.0, 1.0):
             return None
@@ -330,7 +329,8 @@ class Grown:
         problem, trained, curvature = self.problem, self.trained, None
         network, n = without_outer_kinks(trained.network, problem.X), problem.total_weight
         if self.curvature is not None and network.n_parameters <= _COVARIANCE_PARAMETERS:
-            curvature = training.curvature_of(network, problem)
+            same = network is trained.network
+            curvature = self.curvature if same else training.curvature_of(network, problem)
         if isinstance(curvature, training.DenseCurvature) and curvature.is_finite():
             gram = curvature.gram
         elif math.isfinite(trained.loss):
