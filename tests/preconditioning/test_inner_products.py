@@ -31,7 +31,7 @@ COMPONENTS = [
     Fixed(aslinearoperator(matrix())),
     Sobolev(),
     Sobolev(order=-0.5),
-    Sobolev(graph=scipy.sparse.eye_array(SIZE, k=1) + scipy.sparse.eye_array(SIZE, k=-1)),
+    Sobolev(graph=scipy.sparse.csr_array(np.eye(SIZE, k=1) + np.eye(SIZE, k=-1))),
     *(Covariance(centered=c, window=w) for c in (True, False) for w in ("batch", "ema", "all", "ema_inverse")),
     *(Covariance(centered=c, structure=s, rank=3) for c in (True, False) for s in ("diagonal", "lowrank")),
     SecondMoment(structure="lowrank", rank=2, window="batch"),
