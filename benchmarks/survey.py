@@ -116,14 +116,21 @@ def report(rows, methods, key):
         lines.append([name, *cells, *gaps, *cost])
     header = ["set", *methods, *(f"{m} (s.e.)" for m in others), *(f"s {m}" for m in methods)]
     table(header, lines)
-    print()
-    lines = []
-    for method in others:
-        gaps = np.array([tabular.difference(rows, name, method, "skgrow", key) for name in sets])
+    count(rows, others, key, 1)
+    if key == "log_loss":
+        count(rows, others, "accuracy", -1)
+
+
+def count(rows, methods, key, sign):
+    """Print on how many sets methods are worse or better than skgrow; ``sign`` is -1 where larger is better."""
+    sets, lines = dict.fromkeys(row["set"] for row in rows), []
+    for method in methods:
+        gaps = sign * np.array([tabular.difference(rows, name, method, "skgrow", key) for name in sets])
         ratios = [tabular.mean(rows, n, method, key) / tabular.mean(rows, n, "skgrow", key) for n in sets]
         share = f"{np.exp(np.mean(np.log(ratios))):.3f}"
         lines.append([method, f"{(gaps > 1).sum()}", f"{(gaps < -1).sum()}", f"{len(gaps)}", share])
-    table(["method", "worse", "better", "of", f"geometric mean of {key} / skgrow's"], lines)
+    print()
+    table([f"{key} of", "worse", "better", "of", "geometric mean, over skgrow's"], lines)
 
 
 def main():

@@ -214,6 +214,7 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
 
     References
     ----------
+    J. M. Bates, C. W. J. Granger, "The combination of forecasts", Operational Research Quarterly 20, 1969.
     M. Feischl, A. Rieder, F. Zehetgruber, "Towards optimal hierarchical training of neural networks", 2024.
     D. J. C. MacKay, "The evidence framework applied to classification networks", Neural Computation 4, 1992.
     A. Immer et al., "Scalable marginal likelihood estimation for model selection in deep learning", ICML 2021.

@@ -51,9 +51,9 @@ _RETURNED: dict[str, Any] = {
 class GrowthCurveDisplay:
     """Growth curve of a fitted estimator, in width or depth.
 
-    One line per activation leads through the growths (insertions) that were accepted; markers show exchanges, growths
-    that were undone, and the stage whose network was returned. An axis is logarithmic where all its values are positive
-    and span a decade.
+    One line per activation leads through the growths (insertions) that were accepted, and the average of two networks
+    is a point of its own; markers show exchanges, growths that were undone, and the stage whose network was returned.
+    An axis is logarithmic where all its values are positive and span a decade.
 
     It is best made by :meth:`from_estimator`.
 
@@ -82,7 +82,7 @@ class GrowthCurveDisplay:
         Its figure.
 
     line_ : list of matplotlib Line2D
-        Growth paths, one per activation.
+        Growth paths, one per activation, and the average.
 
     Examples
     --------

@@ -35,7 +35,21 @@ _LEAST_SHARE = 0.05
 
 
 def estimated_error(trained: Trained, criterion: str) -> float:
-    """Return the estimated loss on new data: that of validation data or what the criterion says, GCV for evidence."""
+    """Return the estimated loss on new data, in the units of the criterion.
+
+    Parameters
+    ----------
+    trained : Trained
+        A trained network.
+    criterion : {"loo", "gcv", "evidence"}
+        What it was judged by. Validation data come first; for ``"evidence"``, which estimates no error, the answer is
+        generalised cross-validation.
+
+    Returns
+    -------
+    float
+        Infinite where it is not known.
+    """
     if math.isfinite(trained.validation_loss):
         return trained.validation_loss
     if criterion == "evidence":
@@ -44,7 +58,18 @@ def estimated_error(trained: Trained, criterion: str) -> float:
 
 
 def share_of_first(first: float, second: float) -> float:
-    """Return the weight of the first of two networks with the given errors: 0 or 1 where one is to be left out."""
+    """Return the weight of the first of two networks in their average.
+
+    Parameters
+    ----------
+    first, second : float
+        Estimated errors of the two.
+
+    Returns
+    -------
+    float
+        Between 0.05 and 0.95, or 0 or 1 where one of the two is to be left out.
+    """
     if not (math.isfinite(first) and math.isfinite(second) and first > 0 and second > 0):
         return 1.0 if first <= second else 0.0
     share = second / (first + second)
