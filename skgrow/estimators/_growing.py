@@ -35,9 +35,8 @@ class GrowingNetwork(TrainedNetwork):
     @property
     def hidden_activations_(self) -> list[np.ndarray]:
         """Name of the activation of every hidden neuron, layer by layer."""
-        names, n_first = self.activation_.split("+"), self._layout.get("n_first", 0)
-        widths = self.architecture_[1:-1]
-        return [np.array([names[0]] * n_first + [names[-1]] * (width - n_first), str) for width in widths]
+        names, bounds = self.activation_.split("+"), self._layout.get("bounds", ())
+        return [np.repeat(names, np.diff([0, *bounds, width])) for width in self.architecture_[1:-1]]
 
     def _run(self) -> Any:
         from skgrow.estimators._growth_run import GrowthRun

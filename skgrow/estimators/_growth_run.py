@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -13,7 +16,7 @@ from torch import Tensor
 
 from skgrow import growth, training
 from skgrow.estimators._run import Run, StageMonitor
-from skgrow.networks import MLP, Activation, Network, glorot, summands, without_outer_kinks
+from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear, summands, without_outer_kinks
 from skgrow.training import Trained
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
@@ -25,6 +28,9 @@ _COVARIANCE_PARAMETERS = 2000
 
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
 _DENSE_NEURONS, _DENSE_WORK = 20, 1e10
+
+#: Operations beyond which no linear model is fitted.
+_LINEAR_WORK = 1e11
 
 #: Rows of the history after which the second activation is compared with the first: the start and one growth.
 _RACE_ROWS = 2
@@ -58,9 +64,12 @@ class GrowthRun(Run):
         if estimator.activation == "auto" and estimator.penalty == "path":
             names = ["relu"]
         starts: dict[str, MLP | None] = dict.fromkeys(names)
-        if self.previous is not None:
-            starts = {part.activation.name: part for part in summands(cast(MLP, self._fitted()))}
-        averages = len(starts) == 2 and self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
+        fitted = [] if self.previous is None else summands(cast(MLP, self._fitted()))
+        goes_on = any(part.activation.name != "identity" for part in fitted)
+        if goes_on:
+            starts = {part.activation.name: part for part in fitted if part.activation.name != "identity"}
+        shallow = self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
+        averages = shallow and len(starts) == 2
         neurons = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
         grown: list[Grown] = []
         history: list[dict[str, Any]] = []
@@ -70,59 +79,118 @@ class GrowthRun(Run):
             if stopped and start is None:
                 break
             others = sum(neurons.values()) - neurons[name]
-            shared = averages and (self.previous is not None or 2 * others <= estimator.max_neurons)
+            shared = averages and (goes_on or 2 * others <= estimator.max_neurons)
             with self._threads():
                 room = estimator.max_neurons - others * shared
                 trained, problem, rows, monitor = self._grow(name, start, room, stopped)
             if self.curvature_kind == "kronecker":  # where a fit is dear
                 self.rival = [row["criterion"] for row in rows]
-            offset = len(history)
-            for row in rows:
-                parent = row["parent"]
-                history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
-            trained.row += offset
-            self.loss_curve += monitor.loss_curve
+            self._extend(history, trained, rows, monitor)
             grown.append(Grown(trained, problem, name))
             neurons[name], stopped = trained.network.layer_sizes[1], monitor.stopped
         best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
-        fits = sum(neurons.values()) <= estimator.max_neurons or self.previous is not None
-        if averages and len(grown) == 2 and fits and min(neurons.values()) > 0:
+        members = grown if averages and len(grown) == 2 and min(neurons.values()) > 0 else [best]
+        if shallow and estimator.activation == "auto" and estimator.penalty == "l2":
+            line = self._line(grown, history)
+            if line is not None:
+                best, members = line, [line, *(found for found in grown if neurons[found.name])]
+        fits = sum(found.trained.network.layer_sizes[1] for found in members) <= estimator.max_neurons
+        if len(members) > 1 and (fits or goes_on):
             with self._threads():
-                best = self._averaged(grown, history) or best
+                best = self._averaged(members, history)
         self._store(best, history)
 
-    def _averaged(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
-        """Return the average of two networks, None where the better one is to stand alone."""
-        (first, second), criterion = grown, self.estimator.criterion
-        share = training.share_of_first(*(training.estimated_error(found.trained, criterion) for found in grown))
-        if share in (0.0, 1.0):
-            return None
+    def _extend(
+        self, history: list[dict[str, Any]], trained: Trained, rows: list[dict[str, Any]], monitor: Any
+    ) -> None:
+        """Append the rows of one network, and count its epochs."""
+        offset = len(history)
+        for row in rows:
+            parent = row["parent"]
+            history.append(row | {"activation": monitor.name, "parent": None if parent is None else parent + offset})
+        trained.row += offset
+        self.loss_curve += monitor.loss_curve
+
+    def _averaged(self, members: list[Grown], history: list[dict[str, Any]]) -> Grown:
+        """Return the average of networks, or the better one where the others' weights would be too small."""
+        criterion = self.estimator.criterion
+        shares = training.shares_of([training.estimated_error(found.trained, criterion) for found in members])
+        members = [found for found, share in zip(members, shares, strict=True) if share > 0]
+        shares = [share for share in shares if share > 0]
+        if len(members) == 1:
+            return members[0]
         validation = None if self.held_out is None else self._problem(self.held_out)
-        for found in grown:
+        for found in members:
             found.measure()
-        mean = training.averaged(first.trained, second.trained, share, first.problem, validation, criterion)
-        seconds = [max(row["time"] for row in history if row["activation"] == found.name) for found in grown]
-        known = mean.evidence
-        row = history[(first if share >= 0.5 else second).trained.row] | {
+        problem = members[0].problem
+        mean = training.averaged([found.trained for found in members], shares, problem, validation, criterion)
+        seconds = [max(row["time"] for row in history if row["activation"] == found.name) for found in members]
+        row = history[members[int(np.argmax(shares))].trained.row] | {
             "time": sum(seconds),
             "epoch": len(self.loss_curve),
             "action": "average",
             "parent": None,
-            "architecture": mean.network.layer_sizes,
-            "n_parameters": mean.network.n_parameters,
-            "train_loss": mean.loss,
-            "validation_loss": mean.validation_loss,
-            "log_evidence": math.nan if known is None else known.log_evidence,
-            "gcv": math.nan if known is None else known.gcv,
-            "loo": -mean.criterion if criterion == "loo" and validation is None else math.nan,
-            "alpha": mean.alpha,
-            "criterion": mean.criterion,
-            "activation": f"{first.name}+{second.name}",
+            "activation": mean.network.activation.name,
         }
+        row |= mean.entries(criterion if validation is None else "validation")
         mean.row = len(history)
         history.append(row)
         StageMonitor(self, row["activation"]).stage(row, mean.network)
-        return Grown(mean, first.problem, row["activation"], (first, second), share)
+        return Grown(mean, problem, row["activation"], members, shares)
+
+    def _line(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
+        """Return the linear model where no network is estimated to be better, and None elsewhere."""
+        estimator, started = self.estimator, time.perf_counter()
+        problem, validation, criterion = self._criterion(smooth=True)
+        n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
+        if problem.operator is not None or c > estimator.max_neurons:
+            return None
+        p = (min(n, d) + 1) * c
+        if training.gauss_newton_work(n, c, p) + 10 * p**3 > _LINEAR_WORK:
+            return None
+        try:
+            with self._threads():
+                plain = growth.linear_model(problem, validation, criterion)
+        except torch.linalg.LinAlgError:
+            return None
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=2)
+            return None
+        W, b = plain.network.weights[0], plain.network.biases[0]
+        trained = replace(plain, network=linear(W, b), row=len(history))
+        seconds = time.perf_counter() - started
+        row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True}
+        row |= trained.entries(criterion) | {"activation": "identity"}
+        history.append(row)
+        StageMonitor(self, "identity").stage(row, trained.network)
+        if not trained.criterion >= max(found.trained.criterion for found in grown):
+            return None
+        wider = direct_sum(trained.network, MLP((d, 0, c), torch.zeros_like(b), Activation("relu")))
+        generator = torch.Generator().manual_seed(self.seed)
+        monitor, solver = training.Monitor(), self._make_solver(generator)
+        policy = self._policy(problem, solver, self._schedule(), estimator.max_neurons, monitor, generator)
+        try:
+            row |= policy.indicators(wider, policy.proposals(wider))
+        except (KeyboardInterrupt, torch.linalg.LinAlgError):
+            row |= {"indicator": math.nan, "predicted_decrease": math.nan}
+        return Grown(trained, problem, "identity", plain=cast(MLP, plain.network))
+
+    def _criterion(self, smooth: bool) -> tuple[Any, Any, str]:
+        """Return the problem, that of the validation data or None, and the criterion."""
+        estimator = self.estimator
+        auto = estimator.alpha == "auto"
+        # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
+        alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
+        if auto and self.curvature_kind == "kronecker":  # between unit weights and unit sums of d inputs
+            alpha *= math.sqrt(self.samples.X.shape[1])
+        problem = self._problem(self.samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
+        validation = None if self.held_out is None else self._problem(self.held_out)
+        criterion = estimator.criterion if validation is None else "validation"
+        if criterion == "evidence" and problem.alpha == 0:
+            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
+        if criterion == "loo" and not (smooth and problem.operator is None and problem.curvature_kind == "dense"):
+            criterion = "gcv"
+        return problem, validation, criterion
 
     def _grow(
         self, name: str, start: MLP | None, max_neurons: int, stopped: bool
@@ -132,22 +200,11 @@ class GrowthRun(Run):
         if estimator.penalty == "path":
             return self._certified(name, start)
         generator = torch.Generator().manual_seed(self.seed)
-        auto = estimator.alpha == "auto"
-        # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
-        alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
-        if auto and self.curvature_kind == "kronecker":  # between unit weights and unit sums of d inputs
-            alpha *= math.sqrt(samples.X.shape[1])
-        problem = self._problem(samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
-        validation = None if self.held_out is None else self._problem(self.held_out)
+        smooth = not Activation(name, estimator.negative_slope).is_piecewise_linear
+        problem, validation, criterion = self._criterion(smooth)
         d, c = samples.X.shape[1], problem.Y.shape[1]
         solver = self._make_solver(generator)
         schedule = self._schedule()
-        criterion = estimator.criterion if validation is None else "validation"
-        if criterion == "evidence" and problem.alpha == 0:
-            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
-        smooth = not Activation(name, estimator.negative_slope).is_piecewise_linear
-        if criterion == "loo" and not (smooth and problem.operator is None and problem.curvature_kind == "dense"):
-            criterion = "gcv"
         if validation is None and problem.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)
@@ -257,6 +314,9 @@ class GrowthRun(Run):
     def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:
         neurons = self.estimator.max_neurons
         policy = self._policy(problem, solver, self._schedule(), neurons, training.Monitor(), generator)
+        d, c = network.layer_sizes[0], network.layer_sizes[-1]
+        if network.activation.name == "identity":
+            network = direct_sum(network, MLP((d, 0, c), network.theta.new_zeros(c), Activation("tanh")))
         return policy.widened(network)
 
     def _forget(self) -> None:
@@ -290,26 +350,36 @@ class GrowthRun(Run):
         self._forget()
         if not problem.loss.is_quadratic or problem.operator is not None:
             return
-        shares = found.share, 1 - found.share
-        members = [part.posterior(share, noise) for part, share in zip(found.parts or (found,), shares, strict=False)]
+        parts = zip(found.parts or [found], found.shares, strict=True)
+        members = [part.posterior(share, noise) for part, share in parts]
         estimator._posterior = members if None not in members else None
 
 
 @dataclass
 class Grown:
-    """A trained network and its problem; of an average also its two networks and the weight of the first."""
+    """A trained network and its problem; of an average also its networks and their weights.
+
+    Of a linear model also the ``plain`` map, without a layer of identities: its parameters are those that the data
+    determine.
+    """
 
     trained: Trained
     problem: Any
     name: str
-    parts: tuple[Grown, ...] = ()
-    share: float = 1.0
+    parts: Sequence[Grown] = ()
+    shares: Sequence[float] = (1.0,)
+    plain: MLP | None = None
     curvature: Any = None
+
+    @property
+    def network(self) -> MLP:
+        """What curvature and evidence are taken of."""
+        return cast(MLP, self.trained.network) if self.plain is None else self.plain
 
     def measure(self) -> None:
         """Compute curvature and evidence, where they are not too dear."""
         problem, trained = self.problem, self.trained
-        network, n = trained.network, problem.total_weight
+        network, n = self.network, problem.total_weight
         p, c = network.n_parameters, network.layer_sizes[-1]
         dense = problem.curvature_kind == "dense"
         if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
@@ -327,9 +397,10 @@ class Grown:
         moved away, or the deviation would jump to that of the prior right beyond it.
         """
         problem, trained, curvature = self.problem, self.trained, None
-        network, n = without_outer_kinks(trained.network, problem.X), problem.total_weight
-        if self.curvature is not None and network.n_parameters <= _COVARIANCE_PARAMETERS:
-            same = network is trained.network
+        whole, n = self.network.n_parameters <= _COVARIANCE_PARAMETERS, problem.total_weight
+        network = without_outer_kinks(self.network if whole else trained.network, problem.X)
+        if self.curvature is not None and whole:
+            same = network is self.network
             curvature = self.curvature if same else training.curvature_of(network, problem)
         if isinstance(curvature, training.DenseCurvature) and curvature.is_finite():
             gram = curvature.gram
@@ -339,6 +410,10 @@ class Grown:
             return None
         root = _covariance_root(gram, problem.penalty_weights(network)[-len(gram) :], trained.alpha, noise, n)
         biases = [bias.tolist() for bias in network.biases]
+        if network is self.plain:  # the identities are certain
+            certain = trained.network.n_parameters - len(root)
+            root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
+            biases.append([0.0] * len(biases[0]))
         return {"share": share, "biases": biases, "root": root.to("cpu").numpy()}
 
 

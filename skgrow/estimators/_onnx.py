@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -184,9 +185,9 @@ class _Graph:
         return TensorProto.DOUBLE if self.dtype == np.float64 else TensorProto.FLOAT
 
     def _by_columns(self, module: ByColumns, x: str) -> str:
-        n, end = module.n_first, np.iinfo(np.int64).max
-        first = self._applied(module.first, self._columns(x, 0, n))
-        return self.node("Concat", first, self._applied(module.second, self._columns(x, n, end)), axis=1)
+        cuts = pairwise([0, *module.bounds, np.iinfo(np.int64).max])
+        pieces = [self._applied(part, self._columns(x, *cut)) for part, cut in zip(module.parts, cuts, strict=True)]
+        return self.node("Concat", *pieces, axis=1)
 
     def _applied(self, module: nn.Module, x: str) -> str:  # noqa: PLR0911
         """Return what a module of :func:`skgrow.networks.to_torch` makes of x."""

@@ -127,9 +127,10 @@ class TrainedNetwork(_callbacks.CallbackSupportMixin, FittedNetwork):
         weight = self._weights(y, sample_weight, len(X))
         given = self._validate_validation(X_val, y_val, sample_weight_val, target)
         if previous is not None and self.activation not in ("auto", self.activation_):
+            options = self._parameter_constraints["activation"][0].options
             raise ValueError(
                 f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
-                f"allowed is {'auto' if '+' in self.activation_ else self.activation_!r}."
+                f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
             )
         self._run()(self, X, target, weight, given, previous).train()
         return self

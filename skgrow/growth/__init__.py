@@ -4,6 +4,7 @@ from skgrow.growth._certificate import CertificatePolicy, constant_network, dual
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._fully_corrective import FullyCorrective
 from skgrow.growth._insertion import InsertionPolicy
+from skgrow.growth._linear import linear_model
 from skgrow.growth._polar import polar_value
 from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._refit import leave_out_losses, output_gauss_newton, refit_output
@@ -35,6 +36,7 @@ __all__ = [
     "exact_neuron",
     "gradient_norm",
     "leave_out_losses",
+    "linear_model",
     "output_gauss_newton",
     "path_norm",
     "polar_maximum",

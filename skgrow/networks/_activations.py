@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -43,9 +45,19 @@ class Activation:
         return self.name == other.name and self.negative_slope == other.negative_slope
 
     @property
+    def parts(self) -> tuple[Activation, ...]:
+        """Activations of one function each in a layer."""
+        return (self,)
+
+    @property
+    def bounds(self) -> tuple[int, ...]:
+        """Where the neurons of every part but the first begin."""
+        return ()
+
+    @property
     def appended(self) -> Activation:
         """Activation of neurons appended to a layer."""
-        return self
+        return self.parts[-1]
 
     def of(self, neurons: Tensor) -> Activation:  # noqa: ARG002
         """Return the activation of some neurons (indices in ascending order) of a layer."""
@@ -97,53 +109,47 @@ class Activation:
 
 @dataclass(frozen=True, init=False)
 class SideBySide(Activation):
-    """Two activations in one layer: its first neurons have the one, all others the other.
+    """Several activations in one layer: every neuron has the one of its part.
 
-    The activation of the direct sum of two networks with one hidden layer each. Its name is both names joined, such as
+    The activation of the direct sum of networks with one hidden layer each. Its name is theirs joined, such as
     ``"relu+tanh"``.
 
     Parameters
     ----------
-    first, second : Activation
-        Each with one function.
-    n_first : int
-        Neurons of the first activation.
+    parts : sequence of Activation
+        Two or more, each with one function.
+    bounds : sequence of int
+        Where the neurons of every part but the first begin, ascending; all others are of the last one.
     """
 
-    first: Activation = Activation("relu")
-    second: Activation = Activation("tanh")
-    n_first: int = 0
+    parts: tuple[Activation, ...] = (Activation("relu"), Activation("tanh"))
+    bounds: tuple[int, ...] = (0,)
 
-    def __init__(self, first: Activation, second: Activation, n_first: int) -> None:
-        for part in (first, second):
-            if isinstance(part, SideBySide):
-                raise ValueError(f"two activations can share a layer, not more; got {first} and {second}.")
-        values = {"name": f"{first.name}+{second.name}", "slope": first.slope}
-        for key, value in (values | {"first": first, "second": second, "n_first": n_first}).items():
+    def __init__(self, parts: Sequence[Activation], bounds: Sequence[int]) -> None:
+        if any(isinstance(part, SideBySide) for part in parts) or len(parts) != len(bounds) + 1 or len(parts) < 2:
+            raise ValueError(f"parts must be activations of one function each, one more than bounds; got {parts}.")
+        values = {"name": "+".join(part.name for part in parts), "slope": parts[0].slope}
+        for key, value in (values | {"parts": tuple(parts), "bounds": tuple(bounds)}).items():
             object.__setattr__(self, key, value)
-
-    @property
-    def appended(self) -> Activation:
-        """The second one."""
-        return self.second
 
     def of(self, neurons: Tensor) -> Activation:
         """Return the activation of some neurons of a layer, indices in ascending order."""
         if bool((neurons.diff() <= 0).any()):
-            raise ValueError(f"neurons of two activations must be in ascending order; got {neurons.tolist()}.")
-        n_first = int((neurons < self.n_first).sum())
-        if n_first == 0:
-            return self.second
-        return self.first if n_first == len(neurons) else SideBySide(self.first, self.second, n_first)
+            raise ValueError(f"neurons of several activations must be in ascending order; got {neurons.tolist()}.")
+        starts = [int((neurons < bound).sum()) for bound in self.bounds]
+        sizes = [stop - start for start, stop in pairwise([0, *starts, len(neurons)])]
+        left = [i for i, size in enumerate(sizes) if size] or [len(sizes) - 1]
+        parts = [self.parts[i] for i in left]
+        return parts[0] if len(left) == 1 else SideBySide(parts, [starts[i - 1] for i in left[1:]])
 
     def value(self, Z: Tensor, width: Tensor | None = None) -> Tensor:
         """Return ``s(Z)``; it can not be smoothed."""
         if width is not None:
-            raise ValueError(f"a layer of two activations can not be smoothed; got activation {self.name!r}.")
-        k = self.n_first
-        return torch.cat([self.first.value(Z[:, :k]), self.second.value(Z[:, k:])], 1)
+            raise ValueError(f"a layer of several activations can not be smoothed; got activation {self.name!r}.")
+        pieces = zip(self.parts, Z.tensor_split(self.bounds, 1), strict=True)
+        return torch.cat([part.value(piece) for part, piece in pieces], 1)
 
     def derivative(self, Z: Tensor, H: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return ``s'(Z)``, given also ``H = s(Z)``."""
-        k = self.n_first
-        return torch.cat([self.first.derivative(Z[:, :k], H[:, :k]), self.second.derivative(Z[:, k:], H[:, k:])], 1)
+        pieces = zip(self.parts, Z.tensor_split(self.bounds, 1), H.tensor_split(self.bounds, 1), strict=True)
+        return torch.cat([part.derivative(z, h) for part, z, h in pieces], 1)

@@ -21,7 +21,7 @@ _NAMES: dict[type[nn.Module], str] = {kind: name for name, kind in _MODULES.item
 def to_torch(network: Network) -> nn.Sequential:
     """Return the network as ``nn.Sequential`` of PyTorch's own layers, with copied parameters.
 
-    An :class:`MLP` alternates ``nn.Linear`` and activations, where two of them share a layer :class:`ByColumns`; a
+    An :class:`MLP` alternates ``nn.Linear`` and activations, where several of them share a layer :class:`ByColumns`; a
     :class:`ResNet` has :class:`Residual` blocks between two ``nn.Linear``; a :class:`ConvNet` starts with
     ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in evaluation mode.
     """
@@ -45,27 +45,28 @@ def to_torch(network: Network) -> nn.Sequential:
 
 
 class ByColumns(nn.Module):
-    """Applies one module to the first columns and another one to all others.
+    """Applies modules to columns: to every one those from its bound to the next one's.
 
     Parameters
     ----------
-    n_first : int
-        Columns of the first module.
-    first, second : nn.Module
+    parts : sequence of nn.Module
         Of one row and column at a time.
+    bounds : sequence of int
+        First columns of all modules but the first.
     """
 
-    def __init__(self, n_first: int, first: nn.Module, second: nn.Module) -> None:
+    def __init__(self, parts: Sequence[nn.Module], bounds: Sequence[int]) -> None:
         super().__init__()
-        self.n_first, self.first, self.second = n_first, first, second
+        self.parts, self.bounds = nn.ModuleList(parts), tuple(bounds)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the columns one beside the other."""
-        return torch.cat([self.first(x[..., : self.n_first]), self.second(x[..., self.n_first :])], -1)
+        pieces = torch.tensor_split(x, self.bounds, -1)
+        return torch.cat([part(piece) for part, piece in zip(self.parts, pieces, strict=True)], -1)
 
     def extra_repr(self) -> str:
-        """Return how many columns are the first."""
-        return f"n_first={self.n_first}"
+        """Return where the columns are cut."""
+        return f"bounds={self.bounds}"
 
 
 class Residual(nn.Sequential):
@@ -103,8 +104,7 @@ def _image_modules(network: ConvNet) -> list[nn.Module]:
 
 def _activation_module(activation: Activation) -> nn.Module:
     if isinstance(activation, SideBySide):
-        parts = activation.first, activation.second
-        return ByColumns(activation.n_first, *(_activation_module(part) for part in parts))
+        return ByColumns([_activation_module(part) for part in activation.parts], activation.bounds)
     if activation.name == "leaky_relu":
         return nn.LeakyReLU(activation.slope)
     return _MODULES[activation.name]()
@@ -115,7 +115,7 @@ def layout_of(network: Network) -> dict[str, Any]:
     if isinstance(network, ResNet):
         return {"architecture": "resnet"}
     if isinstance(network.activation, SideBySide):
-        return {"architecture": "mlp", "n_first": network.activation.n_first}
+        return {"architecture": "mlp", "bounds": network.activation.bounds}
     if not isinstance(network, ConvNet):
         return {"architecture": "mlp"}
     units = None
@@ -129,9 +129,8 @@ def from_layout(
     layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], name: str, slope: float
 ) -> Network:
     """Return the network of given arrays (biases of length 0 where there are none), activation and layout."""
-    activation, *others = (Activation(part, slope) for part in name.split("+"))
-    if others:
-        activation = SideBySide(activation, others[0], layout["n_first"])
+    parts = [Activation(part, slope) for part in name.split("+")]
+    activation = parts[0] if len(parts) == 1 else SideBySide(parts, layout["bounds"])
     if layout["architecture"] == "mlp":
         return MLP.from_arrays(weights, biases, activation)
     if layout["architecture"] == "resnet":
@@ -148,7 +147,7 @@ def from_torch(module: nn.Sequential) -> MLP:
     Raises
     ------
     ValueError
-        If the module is not of that form, or mixes activations; two can share an only hidden layer
+        If the module is not of that form, or mixes activations; several can share an only hidden layer
         (:class:`ByColumns`).
     """
     layers = list(module)
@@ -156,7 +155,7 @@ def from_torch(module: nn.Sequential) -> MLP:
     if not layers or len(layers) % 2 == 0 or not all(isinstance(layer, nn.Linear) for layer in linears):
         raise ValueError(f"module must alternate nn.Linear and activations and end with nn.Linear; got {module}.")
     if len(others) > 1 and any(isinstance(other, ByColumns) for other in others):
-        raise ValueError(f"module must have one hidden layer where two activations share it; got {module}.")
+        raise ValueError(f"module must have one hidden layer where several activations share it; got {module}.")
     activations = list(dict.fromkeys(_activation_of(other) for other in others)) or [Activation("identity")]
     if len({activation.name for activation in activations}) > 1:
         raise _not_one_activation(activation.name for activation in activations)
@@ -174,7 +173,7 @@ def from_torch(module: nn.Sequential) -> MLP:
 def _activation_of(module: nn.Module) -> Activation:
     """Return the activation that :func:`_activation_module` makes the module of."""
     if isinstance(module, ByColumns):
-        return SideBySide(_activation_of(module.first), _activation_of(module.second), module.n_first)
+        return SideBySide([_activation_of(part) for part in module.parts], module.bounds)
     if type(module) not in _NAMES:
         raise _not_one_activation([type(module).__name__])
     return Activation(_NAMES[type(module)], getattr(module, "negative_slope", 0.01))

@@ -52,7 +52,7 @@ def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:
     Raises
     ------
     ValueError
-        For a smoothed network, one of two activations, no samples, or a negative ``tol``.
+        For a smoothed network, one of several activations, no samples, or a negative ``tol``.
 
     References
     ----------

@@ -5,12 +5,14 @@ Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import cast
 
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import SideBySide
+from skgrow.networks._activations import Activation, SideBySide
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import AnyNetwork, Network, places
@@ -29,7 +31,8 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
     Parameters
     ----------
     first, second : MLP
-        Of equal depth, inputs and outputs, and of equal activations or, with one hidden layer, of one each.
+        Of equal depth, inputs and outputs, and of equal activations; with one hidden layer the second may have
+        another one.
     """
     _require(
         len(first.layer_sizes) == len(second.layer_sizes)
@@ -42,13 +45,12 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
     _require(last > 0, "direct_sum needs at least one hidden layer; got none.")
     activation = first.activation
     if not activation.appended.same_as(second.activation):
-        parts = activation, second.activation
         _require(
-            last == 1 and not any(isinstance(part, SideBySide) for part in parts),
-            "direct_sum needs equal activations, or networks of one hidden layer with one each; "
-            f"got {parts[0]} and {parts[1]}, {last} hidden layer(s).",
+            last == 1 and not isinstance(second.activation, SideBySide),
+            "direct_sum needs equal activations, or one hidden layer and a second network of one activation; "
+            f"got {activation} and {second.activation}, {last} hidden layer(s).",
         )
-        activation = SideBySide(*parts, first.layer_sizes[1])
+        activation = SideBySide([*activation.parts, second.activation], [*activation.bounds, first.layer_sizes[1]])
     weights, biases = [], []
     for i, (U, V) in enumerate(zip(first.weights, second.weights, strict=True)):
         if i == 0:
@@ -62,30 +64,48 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
     return MLP.from_arrays(weights, biases, activation)
 
 
-def average(first: MLP, second: MLP, share: float) -> MLP:
-    """Return the network of ``share`` times the first realization plus ``1 - share`` times the second.
+def average(networks: Sequence[MLP], shares: Sequence[float]) -> MLP:
+    """Return the network of the sum of ``shares`` times the realizations.
 
     Parameters
     ----------
-    first, second : MLP
-        As for :func:`direct_sum`.
-    share : float
-        In [0, 1].
+    networks : sequence of MLP
+        One or more, as for :func:`direct_sum`.
+    shares : sequence of float
+        As many.
     """
-    return direct_sum(_times(first, share), _times(second, 1 - share))
+    return reduce(direct_sum, [_times(network, share) for network, share in zip(networks, shares, strict=True)])
 
 
 def summands(network: MLP) -> list[MLP]:
-    """Return the networks whose direct sum a network of two activations is, the network itself where it has one.
+    """Return the networks, of one activation each, whose direct sum a network is.
 
     The output bias stays with the first.
     """
     activation = network.activation
     if not isinstance(activation, SideBySide):
         return [network]
-    neurons = torch.arange(network.layer_sizes[1], device=network.theta.device)
-    first, second = (prune(network, 0, part) for part in neurons.tensor_split([activation.n_first]))
-    return [first, second.with_arrays(second.weights, [second.biases[0], torch.zeros_like(second.biases[1])])]
+    neurons = torch.arange(network.layer_sizes[1], device=network.theta.device).tensor_split(activation.bounds)
+    (W, A), (b, c) = network.weights, network.biases
+    biases = [c] + [torch.zeros_like(c)] * len(activation.bounds)
+    return [
+        MLP.from_arrays([W[kept], A[:, kept]], [b[kept], c], part)
+        for kept, part, c in zip(neurons, activation.parts, biases, strict=True)
+    ]
+
+
+def linear(W: Tensor, b: Tensor) -> MLP:
+    r"""Return the network of :math:`x \mapsto W x + b` that has one neuron of activation ``"identity"`` per output.
+
+    Parameters
+    ----------
+    W : Tensor of shape (c, d)
+        Matrix.
+    b : Tensor of shape (c,)
+        Vector.
+    """
+    eye = torch.eye(len(W), dtype=W.dtype, device=W.device)
+    return MLP.from_arrays([W, eye], [b, torch.zeros_like(b)], Activation("identity"))
 
 
 def _times(network: MLP, factor: float) -> MLP:

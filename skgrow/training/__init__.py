@@ -1,7 +1,7 @@
 """Problems, solvers, the evidence, and the one training loop."""
 
 from skgrow.training._auto import FULL_BATCH_SAMPLES, AutoSolver, gauss_newton_work
-from skgrow.training._average import averaged, estimated_error, share_of_first
+from skgrow.training._average import averaged, estimated_error, shares_of
 from skgrow.training._curvature import (
     Curvature,
     DenseCurvature,
@@ -10,14 +10,14 @@ from skgrow.training._curvature import (
     curvature_of,
     damped_cholesky,
 )
-from skgrow.training._evidence import Evidence, evidence
+from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._first_order import Adam, MiniBatchState, StochasticGradient
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
 from skgrow.training._lbfgs import LBFGS
 from skgrow.training._leave_one_out import leave_one_out
 from skgrow.training._levenberg_marquardt import LevenbergMarquardt
-from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit
+from skgrow.training._loop import Action, Monitor, Policy, Trained, descend, fit, measured
 from skgrow.training._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
 from skgrow.training._operators import Operator, derivative, gradient, is_linear
 from skgrow.training._problem import Problem
@@ -65,6 +65,8 @@ __all__ = [
     "gram_matrix",
     "is_linear",
     "leave_one_out",
-    "share_of_first",
+    "measured",
+    "next_penalty",
+    "shares_of",
     "sum_over_samples",
 ]

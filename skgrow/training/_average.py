@@ -1,27 +1,28 @@
-r"""The average of two networks, with weights that fall with their estimated errors on new data.
+r"""The average of networks, with weights that fall with their estimated errors on new data.
 
-Two networks of different activations that were trained on the same data err in different places, and their average is
-often better than either: with errors of mean squares :math:`c_1, c_2` that are not correlated, the weights
+Networks of different activations that were trained on the same data err in different places, and their average is
+often better than any of them: with errors of mean squares :math:`c_i` that are not correlated, the weights
 
 .. math::
-    w_1 = \frac{c_2}{c_1 + c_2}, \qquad w_2 = \frac{c_1}{c_1 + c_2}
+    w_i = \frac{1 / c_i}{\sum_j 1 / c_j}
 
-of Bates and Granger (1969) are the best ones, and bring the error to :math:`c_1 c_2 / (c_1 + c_2)`. Errors are
-correlated, of course; but weights that take an estimated correlation into account are known to do worse than these
-(Stock and Watson 2004), as does choosing the network of the smaller estimate, which differ by chance. Other losses take
-the same weights.
+of Bates and Granger (1969) are the best ones, and bring the error to :math:`1 / \sum_j c_j^{-1}`. Errors are
+correlated, of course; but weights that take estimated correlations into account are known to do worse than these
+(Stock and Watson 2004), as does choosing the network of the smallest estimate, which differ by chance. Other losses
+take the same weights.
 
 The error of the average is estimated from its training loss S. How far training losses are too small, the optimism,
 is linear in the outputs for the squared error, the cross-entropy and the Poisson deviance (Efron 2004), and taken to be
 so for the other losses. So that of the average is the mean of its networks', and the error is
 
 .. math::
-    S + w_1 (c_1 - S_1) + w_2 (c_2 - S_2).
+    S + \sum_i w_i (c_i - S_i).
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -57,81 +58,90 @@ def estimated_error(trained: Trained, criterion: str) -> float:
     return -trained.criterion
 
 
-def share_of_first(first: float, second: float) -> float:
-    """Return the weight of the first of two networks in their average.
+def shares_of(errors: Sequence[float]) -> list[float]:
+    """Return the weights of networks in their average.
 
     Parameters
     ----------
-    first, second : float
-        Estimated errors of the two.
+    errors : sequence of float
+        Their estimated errors.
 
     Returns
     -------
-    float
-        Between 0.05 and 0.95, or 0 or 1 where one of the two is to be left out.
+    list of float
+        Of sum 1, none between 0 and 0.05; all of it for the first of the smallest errors where that is not positive,
+        or none is finite.
     """
-    if not (math.isfinite(first) and math.isfinite(second) and first > 0 and second > 0):
-        return 1.0 if first <= second else 0.0
-    share = second / (first + second)
-    return round(share) if min(share, 1 - share) < _LEAST_SHARE else share
+    least = min(errors)
+    if not 0 < least < math.inf:
+        first = errors.index(least)
+        return [float(i == first) for i in range(len(errors))]
+    precisions = [least / error for error in errors]
+    while True:
+        total = sum(precisions)
+        shares = [precision / total for precision in precisions]
+        if all(share == 0 or share >= _LEAST_SHARE for share in shares):
+            return shares
+        precisions[shares.index(min(share for share in shares if share > 0))] = 0.0
 
 
 def averaged(
-    first: Trained, second: Trained, share: float, problem: Problem, validation: Problem | None, criterion: str
+    members: Sequence[Trained], shares: Sequence[float], problem: Problem, validation: Problem | None, criterion: str
 ) -> Trained:
-    """Return the average of two trained networks of one hidden layer each, with what is known of it.
+    """Return the average of trained networks of one hidden layer each, with what is known of it.
 
     Parameters
     ----------
-    first, second : Trained
+    members : sequence of Trained
         On the same data, with evidence where it is not too dear or ``criterion`` needs it.
-    share : float
-        Weight of the first.
+    shares : sequence of float
+        Their weights, of sum 1.
     problem : Problem
         The training problem.
     validation : Problem or None
         Of the validation data.
     criterion : {"loo", "gcv", "evidence"}
-        Of the two networks, without validation data.
+        Of the networks, without validation data.
 
     Returns
     -------
     Trained
-        Its penalty is the geometric mean of the two.
+        Its penalty is the geometric mean of theirs.
     """
-    network = average(first.network, second.network, share)
-    alpha = first.alpha if first.alpha == second.alpha else first.alpha**share * second.alpha ** (1 - share)
+    network = average([member.network for member in members], shares)
+    alphas = [member.alpha for member in members]
+    alpha = alphas[0] if len(set(alphas)) == 1 else math.prod(a**share for a, share in zip(alphas, shares, strict=True))
     mean = Trained(network, alpha, float(problem.data_loss(network)), math.nan, None, math.nan)
     unit = per_observation(problem.loss, problem.total_weight, network.layer_sizes[-1])
 
-    def error(of_first: float, of_second: float) -> float:
-        optimism = of_first - unit * first.loss, of_second - unit * second.loss
-        return unit * mean.loss + share * optimism[0] + (1 - share) * optimism[1]
+    def error(of_members: Iterable[float]) -> float:
+        found = zip(members, of_members, shares, strict=True)
+        return unit * mean.loss + sum(share * (of_one - unit * one.loss) for one, of_one, share in found)
 
-    if first.evidence is not None and second.evidence is not None:
-        gcv = error(first.evidence.gcv, second.evidence.gcv)
-        mean.evidence = evidence_of_average(first.evidence, second.evidence, share, mean, problem, gcv)
+    known = [member.evidence for member in members if member.evidence is not None]
+    if len(known) == len(members):
+        mean.evidence = evidence_of_average(known, shares, mean, problem, error(one.gcv for one in known))
     if validation is not None:
         mean.validation_loss = float(validation.data_loss(network))
         mean.criterion = -mean.validation_loss
     elif criterion == "evidence":
         mean.criterion = mean.evidence.log_evidence if mean.evidence is not None else -math.inf
     else:
-        mean.criterion = -error(-first.criterion, -second.criterion)
+        mean.criterion = -error(-member.criterion for member in members)
     return mean
 
 
 def evidence_of_average(
-    first: Evidence, second: Evidence, share: float, mean: Trained, problem: Problem, gcv: float
+    members: Sequence[Evidence], shares: Sequence[float], mean: Trained, problem: Problem, gcv: float
 ) -> Evidence:
-    """Return the evidence of the average of two networks.
+    """Return the evidence of the average of networks.
 
     Effective parameters are linear in the outputs. The noise variance that they give leans low by some per cent:
-    residual degrees of freedom are not linear. The marginal likelihood is that of either network, one being as probable
-    beforehand as the other.
+    residual degrees of freedom are not linear. The marginal likelihood is that of any of the networks, all being as
+    probable beforehand.
     """
     n, c = problem.total_weight, mean.network.layer_sizes[-1]
-    effective = share * first.effective_parameters + (1 - share) * second.effective_parameters
+    effective = sum(share * one.effective_parameters for one, share in zip(members, shares, strict=True))
     dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)
-    log_evidence = float(np.logaddexp(first.log_evidence, second.log_evidence)) - math.log(2)
+    log_evidence = float(np.logaddexp.reduce([one.log_evidence for one in members])) - math.log(len(members))
     return Evidence(mean.alpha, dispersion, effective, log_evidence, gcv)

@@ -127,7 +127,8 @@ def evidence(
             + 0.5 * c * math.log(2 * math.pi)
             + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
         )
-    gcv = generalised_cross_validation(loss, total / n, gamma + c, n, c)
+    inflation = GCV_INFLATION if len(network.hidden_maps) else 1.0  # nothing was searched for in a linear model
+    gcv = generalised_cross_validation(loss, total / n, gamma + c, n, c, inflation)
     next_alpha = alpha
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
         next_alpha = min(gamma * dispersion / theta_squared, 1e3 * n * curvature.largest())

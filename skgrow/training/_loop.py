@@ -119,6 +119,21 @@ class Trained:
     state: Any = None
     row: int = 0
 
+    def entries(self, criterion: str) -> dict[str, Any]:
+        """Return what the history says of it, judged by this criterion."""
+        known = self.evidence
+        return {
+            "architecture": self.network.layer_sizes,
+            "n_parameters": self.network.n_parameters,
+            "train_loss": self.loss,
+            "validation_loss": self.validation_loss,
+            "log_evidence": math.nan if known is None else known.log_evidence,
+            "gcv": math.nan if known is None else known.gcv,
+            "loo": -self.criterion if criterion == "loo" else math.nan,
+            "alpha": self.alpha,
+            "criterion": self.criterion,
+        }
+
 
 class Policy(Protocol):
     """The only thing in which the estimators' training differs."""
@@ -231,7 +246,7 @@ def fit(
             state = descend(
                 start, problem, solver, schedule, max_iter=n_iter, monitor=monitor, previous=previous, kept=kept
             )
-            return _measure(state.network, problem, validation, criterion, state)
+            return measured(state.network, problem, validation, criterion, state)
 
         previous = before.state if before is not None else state
         if not (problem.auto_alpha and in_rounds):
@@ -250,16 +265,7 @@ def fit(
             "action": name,
             "parent": parent,
             "accepted": accepted,
-            "architecture": trained.network.layer_sizes,
-            "n_parameters": trained.network.n_parameters,
-            "train_loss": trained.loss,
-            "validation_loss": trained.validation_loss,
-            "log_evidence": trained.evidence.log_evidence if trained.evidence is not None else math.nan,
-            "gcv": trained.evidence.gcv if trained.evidence is not None else math.nan,
-            "loo": -trained.criterion if criterion == "loo" else math.nan,
-            "alpha": trained.alpha,
-            "criterion": trained.criterion,
-        }
+        } | trained.entries(criterion)
         history.append(row)
         monitor.stage(row, trained.network)
 
@@ -348,13 +354,14 @@ def _gains(trained: Trained, other: Trained, least: float) -> bool:
     return trained.criterion > other.criterion + max(least, _LEAST_GAIN * abs(other.criterion))
 
 
-def _measure(
+def measured(
     network: Network,
     problem: Problem,
     validation: Problem | None,
     criterion: str,
     state: Any,
 ) -> Trained:
+    """Return a network with its losses and its criterion (see :func:`fit`), and with the state of its solver."""
     loss, alpha = float(problem.data_loss(network)), getattr(state, "alpha", problem.alpha)
     found = getattr(state, "evidence", None)
     sets_penalty = problem.auto_alpha and problem.curvature_kind == "kronecker"

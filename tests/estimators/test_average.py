@@ -1,4 +1,4 @@
-"""activation="auto": the average of a ReLU and a tanh network."""
+"""activation="auto": the average of a ReLU and a tanh network, and of the linear model where that is best."""
 
 import itertools
 import pickle
@@ -6,7 +6,8 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import load_diabetes, load_wine, make_friedman1
+from sklearn.datasets import load_diabetes, load_wine, make_friedman1, make_regression
+from sklearn.linear_model import Ridge
 
 from skgrow import GrowingClassifier, GrowingRegressor
 from skgrow.training._levenberg_marquardt import LevenbergMarquardtState
@@ -74,13 +75,16 @@ def test_a_penalty_given_is_the_one_used():
 def test_classes_are_averaged_before_the_softmax():
     X, y = load_wine(return_X_y=True)
     est = GrowingClassifier(random_state=0).fit(X, y)
-    assert est.activation_ == "relu+tanh"
+    assert est.activation_ == "identity+relu+tanh"
     relu, tanh = (clone(est).set_params(activation=name).fit(X, y) for name in ("relu", "tanh"))
     logits = [np.log(found.predict_proba(X)) for found in (relu, tanh, est)]
-    centred = [F - F.mean(1, keepdims=True) for F in logits]
-    share = np.vdot(centred[2] - centred[1], centred[0] - centred[1]) / np.sum((centred[0] - centred[1]) ** 2)
-    assert 0.05 < share < 0.95
-    np.testing.assert_allclose(centred[2], share * centred[0] + (1 - share) * centred[1], atol=1e-6)
+    relu, tanh, both = (F - F.mean(1, keepdims=True) for F in logits)
+    line = np.column_stack([X, np.ones(len(X))])
+    parts = np.column_stack([relu.ravel(), tanh.ravel(), np.kron(line, np.eye(3))])
+    shares = np.linalg.lstsq(parts, both.ravel())[0]
+    np.testing.assert_allclose(parts @ shares, both.ravel(), atol=1e-6)
+    assert (shares[:2] > 0.05).all()
+    assert shares[:2].sum() < 0.95
 
 
 @pytest.mark.parametrize(
@@ -125,13 +129,13 @@ def test_a_much_worse_network_is_left_out():
 def test_warm_start_goes_on_with_both_networks():
     X, y = friedman()
     est = GrowingRegressor(max_stages=1, n_exchanges=0, warm_start=True, random_state=0).fit(X, y)
-    first, loss = est.architecture_, est.loss_
+    first, loss = sum(est.hidden_activations_[0] != "identity"), est.loss_
     est.set_params(max_stages=3).fit(X, y)
     assert est.activation_ == "relu+tanh"
-    assert est.architecture_[1] > first[1]
+    assert est.architecture_[1] > first
     assert est.loss_ < loss
     starts = [row for row in est.history_ if row["action"] == "start"]
-    assert sum(row["architecture"][1] for row in starts) == first[1]
+    assert sum(row["architecture"][1] for row in starts) == first
     with pytest.raises(
         ValueError, match=r"goes on with activation 'relu\+tanh'; got activation='tanh', allowed is 'auto'"
     ):
@@ -142,7 +146,7 @@ def test_warm_start_goes_on_with_both_networks():
 def test_an_interrupted_warm_start_keeps_both_networks(step, monkeypatch):
     X, y = friedman()
     est = GrowingRegressor(max_stages=1, n_exchanges=0, warm_start=True, random_state=0).fit(X, y)
-    loss, widths = est.loss_, list(est.hidden_activations_[0])
+    loss, widths = est.loss_, [name for name in est.hidden_activations_[0] if name != "identity"]
     steps, original = itertools.count(), LevenbergMarquardtState.step
 
     def interrupted(state):
@@ -153,7 +157,7 @@ def test_an_interrupted_warm_start_keeps_both_networks(step, monkeypatch):
     monkeypatch.setattr(LevenbergMarquardtState, "step", interrupted)
     with pytest.warns(UserWarning, match="interrupted by user"):
         est.fit(X, y)
-    assert est.activation_ == "relu+tanh"
+    assert est.activation_.endswith("relu+tanh")
     assert len(est.hidden_activations_[0]) >= len(widths)
     assert est.loss_ <= loss * (1 + 1e-3)  # the weights of the two are new ones
 
@@ -219,3 +223,139 @@ def test_an_average_is_stored_whole():
     assert (std > np.sqrt(est.noise_variance_)).all()
     assert (std < 3 * y.std()).all()
     np.testing.assert_array_equal(mean, est.predict(X))
+
+
+# the linear model ----------------------------------------------------------------------------------------------
+
+
+def nearly_linear(n=60, d=5, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d))
+    return X, X @ rng.normal(size=d) + 0.3 * rng.normal(size=n)
+
+
+def test_where_nothing_is_better_the_linear_model_joins():
+    X, y = nearly_linear()
+    est = GrowingRegressor(random_state=0).fit(X, y)
+    assert est.activation_ == "identity+relu+tanh"
+    assert sum(est.hidden_activations_[0] == "identity") == 1
+    row = next(row for row in est.history_ if row["action"] == "linear")
+    assert row["loo"] <= min(
+        found["loo"] if found["activation"] == "tanh" else found["gcv"] for found in best_rows(est)
+    )
+    assert 0 < row["indicator"] < 1
+    relu, tanh = (clone(est).set_params(activation=name).fit(X, y) for name in ("relu", "tanh"))
+    line = Ridge(row["alpha"]).fit((X - X.mean(0)) / X.std(0), y)
+    parts = [line.predict((X - X.mean(0)) / X.std(0)), relu.predict(X), tanh.predict(X)]
+    errors = [row["loo"], *(-max(r["criterion"] for r in found.history_ if r["accepted"]) for found in (relu, tanh))]
+    shares = (1 / np.array(errors)) / np.sum(1 / np.array(errors))
+    np.testing.assert_allclose(est.predict(X), shares @ parts, rtol=1e-9)
+    std = est.predict(X, return_std=True)[1]
+    assert (std > np.sqrt(est.noise_variance_)).all()
+    assert (std < 2 * np.sqrt(est.noise_variance_)).all()
+
+
+def test_where_something_is_better_it_does_not():
+    X, y = friedman()
+    est = GrowingRegressor(random_state=0).fit(X, y)
+    assert est.activation_ == "relu+tanh"
+    assert [row["activation"] for row in est.history_ if row["action"] == "linear"] == ["identity"]
+
+
+@pytest.fixture(scope="module")
+def alone():
+    """Of as many features as samples a network learns next to nothing."""
+    X, y = make_regression(600, 100, n_informative=10, noise=10, random_state=0)
+    return GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X[:100], y[:100]), X, y
+
+
+def test_it_can_be_best_alone(alone):
+    est, X, y = alone
+    assert est.activation_ == "identity"
+    assert est.architecture_ == (100, 1, 1)
+    assert est.score(X[100:], y[100:]) > 0.9
+    assert est.history_[-1]["action"] == "linear"
+    assert est.history_[-1]["indicator"] == est.growth_indicator_
+    assert est.n_iter_ == len(est.loss_curve_)
+    Z = (X - X[:100].mean(0)) / X[:100].std(0)
+    ridge = Ridge(est.alpha_).fit(Z[:100], y[:100])
+    np.testing.assert_allclose(est.predict(X), ridge.predict(Z), rtol=1e-6)
+    np.testing.assert_allclose(est.coefs_[0] @ est.coefs_[1], (ridge.coef_ / X[:100].std(0))[:, None], rtol=1e-6)
+
+
+def test_its_deviation_is_that_of_ridge_regression(alone):
+    est, X, _ = alone
+    Z = np.column_stack([(X - X[:100].mean(0)) / X[:100].std(0), np.ones(len(X))])
+    matrix = Z[:100].T @ Z[:100] + est.alpha_ * np.diag([1.0] * 100 + [0.0])
+    expected = est.noise_variance_ * (1 + np.sum(Z * np.linalg.solve(matrix, Z.T).T, 1))
+    np.testing.assert_allclose(est.predict(X, return_std=True)[1] ** 2, expected, rtol=1e-6)
+
+
+def test_alone_it_is_stored_converted_and_trained_on(alone):
+    est, X, y = alone
+    again = pickle.loads(pickle.dumps(est))
+    np.testing.assert_array_equal(again.predict(X), est.predict(X))
+    again.set_params(schedule="every", learning_rate_init=1e-3)
+    for _ in range(40):
+        again.partial_fit(X, y)
+    assert again.activation_ == "identity+tanh"
+    assert again.architecture_[1] > 1
+    assert again.score(X, y) > 0.9
+    again.set_params(warm_start=True, max_stages=2).fit(X[:, :], y)
+    assert again.score(X, y) > 0.95
+
+
+def test_warm_start_from_it_alone_grows_networks(alone):
+    est, X, y = alone
+    again = pickle.loads(pickle.dumps(est)).set_params(warm_start=True)
+    with pytest.raises(
+        ValueError, match="goes on with activation 'identity'; got activation='relu', allowed is 'auto'"
+    ):
+        again.set_params(activation="relu").fit(X, y)
+    again.set_params(activation="auto").fit(X, y + 60 * np.abs(X[:, 0]))
+    assert {row["action"] for row in again.history_} >= {"start", "grow", "linear"}
+    assert again.score(X, y + 60 * np.abs(X[:, 0])) > 0.95
+
+
+@pytest.mark.parametrize(("max_neurons", "activation"), [(0, ("relu", "tanh")), (1, ("identity",)), (4, ("identity",))])
+def test_it_stays_within_the_budget(max_neurons, activation):
+    X, y = nearly_linear()
+    est = GrowingRegressor(max_neurons=max_neurons, n_exchanges=0, random_state=0).fit(X, y)
+    assert est.architecture_[1] <= max_neurons
+    assert est.activation_ in activation
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"early_stopping": True}, {"loss": "huber"}, {"alpha": 0.1}, {"criterion": "evidence"}, {"solver": "adam"}],
+    ids=str,
+)
+def test_linear_data_are_learned_with_any_settings(settings):
+    X, y = nearly_linear(200)
+    est = GrowingRegressor(max_stages=1, n_exchanges=0, max_iter=50, random_state=0, **settings).fit(X[:100], y[:100])
+    assert "identity" in est.activation_
+    assert est.score(X[100:], y[100:]) > 0.9
+
+
+def test_several_outputs_and_classes_have_a_linear_model():
+    X, y = nearly_linear(100)
+    Y = np.column_stack([y, 2 * X[:, 0] - y])
+    est = GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X, Y)
+    assert sum(est.hidden_activations_[0] == "identity") == 2
+    assert est.score(X, Y) > 0.9
+    classes = np.digitize(y, [-1, 1])
+    est = GrowingClassifier(n_exchanges=0, random_state=0).fit(X, classes)
+    assert sum(est.hidden_activations_[0] == "identity") == 3
+    assert est.score(X, classes) > 0.85
+
+
+def test_an_interrupt_while_it_is_fitted_keeps_the_networks(monkeypatch):
+    X, y = nearly_linear()
+
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("skgrow.growth.linear_model", interrupted)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        est = GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
+    assert est.activation_ == "relu+tanh"

@@ -95,7 +95,7 @@ def test_history_describes_the_path():
     est = GrowingRegressor(random_state=0).fit(X, y)
     *stages, last = est.history_
     relu = [row for row in stages if row["activation"] == "relu"]
-    assert {row["activation"] for row in stages} == {"relu", "tanh"}
+    assert {row["activation"] for row in stages} == {"relu", "tanh", "identity"}
     assert last["action"] == "average"
     assert last["parent"] is None
     assert relu[0]["action"] == "start"
@@ -103,7 +103,8 @@ def test_history_describes_the_path():
     for row in est.history_:
         d, h, c = row["architecture"]
         assert row["n_parameters"] == (d + 1) * h + (h + 1) * c
-    assert {row["action"] for row in stages} == {"start", "grow", "exchange"}
+    assert {row["action"] for row in stages} == {"start", "grow", "exchange", "linear"}
+    assert [row["activation"] for row in stages if row["action"] == "linear"] == ["identity"]
     assert all(a["epoch"] <= b["epoch"] and a["time"] <= b["time"] for a, b in itertools.pairwise(relu))
     for row in relu[1:]:
         if row["action"] == "grow":

@@ -156,7 +156,7 @@ def test_a_fitted_estimator_shows_its_history_and_the_stage_it_returned():
     X = rng.uniform(size=(80, 1))
     est = GrowingRegressor(max_neurons=6, n_exchanges=1, random_state=0).fit(X, np.sin(6 * X[:, 0]))
     display = GrowthCurveDisplay.from_estimator(est)
-    assert {line.get_label() for line in display.line_} == {"relu", "tanh"}
+    assert {line.get_label() for line in display.line_} == {"relu", "tanh", "identity"}
     n_parameters = sum(a.size for a in [*est.coefs_, *est.intercepts_])
     np.testing.assert_allclose(artist(display, "returned").get_xydata(), [[n_parameters, est.loss_]])
 

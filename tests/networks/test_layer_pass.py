@@ -1,5 +1,6 @@
 """The layer pass against autograd and finite differences."""
 
+import itertools
 from itertools import pairwise
 
 import pytest
@@ -77,18 +78,25 @@ def test_backpropagated_derivatives_are_those_by_the_preactivations(name, depth)
         torch.testing.assert_close(d, per_sample.detach(), rtol=0, atol=1e-10)
 
 
-@pytest.mark.parametrize("n_first", [0, 2, 5])
-@pytest.mark.parametrize("names", [("relu", "tanh"), ("leaky_relu", "logistic"), ("leaky_relu", "leaky_relu")])
-def test_activations_side_by_side_equal_autograd(names, n_first):
-    parts = Activation(names[0], 0.2), Activation(names[1], 0.4)
-    network, X = random_network(SideBySide(*parts, n_first), 1, 2)
+@pytest.mark.parametrize(
+    ("names", "bounds"),
+    [
+        *itertools.product(
+            [("relu", "tanh"), ("leaky_relu", "logistic"), ("leaky_relu", "leaky_relu")], [(0,), (2,), (5,)]
+        ),
+        *itertools.product([("identity", "relu", "tanh")], [(1, 3), (0, 2), (2, 2), (3, 5)]),
+    ],
+)
+def test_activations_side_by_side_equal_autograd(names, bounds):
+    parts = [Activation(name, slope) for name, slope in zip(names, (0.2, 0.4, 0.6), strict=False)]
+    network, X = random_network(SideBySide(parts, bounds), 1, 2)
 
     def output(theta):
-        halves = network.with_theta(theta)
-        Z = X @ halves.weights[0].T + halves.biases[0]
-        halves_of_Z = zip(parts, (Z[:, :n_first], Z[:, n_first:]), strict=True)
-        H = torch.cat([autograd_activation(part)(z) for part, z in halves_of_Z], 1)
-        return H @ halves.weights[1].T + halves.biases[1]
+        pieces = network.with_theta(theta)
+        Z = X @ pieces.weights[0].T + pieces.biases[0]
+        cuts = itertools.pairwise([0, *bounds, 5])
+        H = torch.cat([autograd_activation(part)(Z[:, i:j]) for part, (i, j) in zip(parts, cuts, strict=True)], 1)
+        return H @ pieces.weights[1].T + pieces.biases[1]
 
     theta = network.theta.clone().requires_grad_()
     state = network.forward_pass(X)
@@ -99,10 +107,17 @@ def test_activations_side_by_side_equal_autograd(names, n_first):
 
 
 def test_what_activations_side_by_side_can_not_do_is_said():
-    both = SideBySide(Activation("relu"), Activation("tanh"), 2)
+    both = SideBySide([Activation("relu"), Activation("tanh")], [2])
     network, X = random_network(both, 1, 1)
-    with pytest.raises(ValueError, match="two activations can share a layer, not more"):
-        SideBySide(both, Activation("relu"), 1)
+    for parts, bounds in (
+        ([both, Activation("relu")], [1]),
+        ([Activation("relu")], []),
+        ([Activation("relu")] * 2, []),
+    ):
+        with pytest.raises(
+            ValueError, match="parts must be activations of one function each, one more than bounds; got"
+        ):
+            SideBySide(parts, bounds)
     with pytest.raises(ValueError, match="can not be smoothed; got activation 'relu\\+tanh'"):
         network.with_smoothing([torch.ones(5)])(X)
     with pytest.raises(ValueError, match=r"must be in ascending order; got \[1, 0\]"):

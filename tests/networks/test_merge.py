@@ -188,7 +188,12 @@ def test_networks_without_neurons_are_left_alone():
         (random_network((2, 2, 1), 0), draw(0, 2), 1e-6, "at least one sample; got none"),
         (random_network((2, 2, 1), 0), draw(3, 2), -1.0, "tol must not be negative; got -1.0"),
         (random_network((2, 2, 1), 0).with_smoothing([torch.ones(2)]), draw(3, 2), 1e-6, "without smoothing"),
-        (random_network((2, 2, 1), 0, SideBySide(RELU, Activation("tanh"), 1)), draw(3, 2), 1e-6, "of one activation"),
+        (
+            random_network((2, 2, 1), 0, SideBySide([RELU, Activation("tanh")], [1])),
+            draw(3, 2),
+            1e-6,
+            "of one activation",
+        ),
     ],
 )
 def test_what_can_not_be_merged_is_named(network, X, tol, message):

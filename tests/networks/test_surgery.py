@@ -16,6 +16,7 @@ from skgrow.networks import (
     direct_sum,
     from_standardized,
     from_torch,
+    linear,
     prune,
     scale,
     summands,
@@ -60,7 +61,7 @@ def test_direct_sum_realizes_the_sum(data):
 
 @given(first=networks(depth=1), second=networks(depth=1), share=st.floats(0, 1), data=st.data())
 def test_averages_have_both_activations_and_fall_apart_again(first, second, share, data):
-    both = average(first, second, share)
+    both = average([first, second], [share, 1 - share])
     assert_same(both(X), share * first(X) + (1 - share) * second(X))
     with torch.no_grad():
         assert_same(to_torch(both)(X), both(X))
@@ -83,17 +84,43 @@ def test_leaky_slopes_may_differ():
     back = from_torch(to_torch(both))
     assert_same(back(X), both(X))
     module = nn.Sequential(*to_torch(both)[:2], nn.Linear(4, 4), to_torch(both)[1], nn.Linear(4, 1))
-    with pytest.raises(ValueError, match="module must have one hidden layer where two activations share it"):
+    with pytest.raises(ValueError, match="module must have one hidden layer where several activations share it"):
         from_torch(module)
 
 
 def test_neurons_appended_to_an_average_have_its_second_activation():
-    both = average(network_of((3, 4, 2)), network_of((3, 4, 2), "tanh"), 0.5)
+    both = average([network_of((3, 4, 2)), network_of((3, 4, 2), "tanh")], [0.5, 0.5])
     W, b, V = draw((2, 3), 0), draw(2, 1), draw((2, 2), 2)
     wider, _ = widen(both, 0, W.float(), b.float(), V.float())
     torch.testing.assert_close(wider(X.float()), (torch.tanh(X @ W.T + b) @ V.T).float())
     more = direct_sum(both, network_of((3, 1, 2), "tanh"))
     assert more.activation == both.activation
+
+
+@pytest.mark.parametrize("shape", [(1, 3), (2, 3), (4, 2)])
+def test_three_activations_side_by_side(shape):
+    W, b = draw(shape, 0), draw(shape[0], 1)
+    line = linear(W, b)
+    x = draw((9, shape[1]), 2)
+    assert_same(line(x), x @ W.T + b)
+    n_parameters = 2 * (shape[1] + 1) + 3 * shape[0]
+    networks = [line] + [
+        MLP((shape[1], 2, shape[0]), draw(n_parameters, seed), Activation(name))
+        for seed, name in enumerate(("relu", "tanh"))
+    ]
+    mean = average(networks, [0.5, 0.3, 0.2])
+    assert mean.activation.name == "identity+relu+tanh"
+    expected = 0.5 * networks[0](x) + 0.3 * networks[1](x) + 0.2 * networks[2](x)
+    assert_same(mean(x), expected)
+    with torch.no_grad():
+        assert_same(to_torch(mean)(x), expected)
+    assert from_torch(to_torch(mean)).activation == mean.activation
+    parts = summands(mean)
+    assert [part.activation.name for part in parts] == ["identity", "relu", "tanh"]
+    assert_same(sum(part(x) for part in parts), expected)
+    without = prune(mean, 0, torch.tensor([i for i in range(mean.layer_sizes[1]) if i not in (shape[0], shape[0] + 1)]))
+    assert without.activation.name == "identity+tanh"
+    assert_same(without(x), parts[0](x) + parts[2](x))
 
 
 @given(network=networks(["relu", "leaky_relu", "identity"]), factor=st.floats(0, 1e6))
@@ -252,8 +279,8 @@ def test_direct_sum_needs_networks_that_fit():
             direct_sum(base, network_of(sizes))
     both = direct_sum(base, network_of((3, 4, 2), "tanh"))
     deep = [network_of((3, 4, 4, 2), name) for name in ("relu", "tanh")]
-    for first, second in ((both, base), (base, both), deep):
-        with pytest.raises(ValueError, match=r"direct_sum needs equal activations, or networks of one hidden layer"):
+    for first, second in ((base, both), deep):
+        with pytest.raises(ValueError, match=r"direct_sum needs equal activations, or one hidden layer and a second"):
             direct_sum(first, second)
     with pytest.raises(ValueError, match="direct_sum needs at least one hidden layer"):
         direct_sum(network_of((3, 2)), network_of((3, 2)))

@@ -1,4 +1,4 @@
-"""The average of two networks: its weights, and what is estimated of it."""
+"""The average of networks: its weights, and what is estimated of it."""
 
 import math
 
@@ -20,33 +20,42 @@ from skgrow.training import (
     curvature_of,
     estimated_error,
     evidence,
-    share_of_first,
+    shares_of,
 )
 
 positive = st.floats(1e-6, 1e6)
 
 
-@given(first=positive, second=positive)
-def test_uncorrelated_errors_have_their_least_mean_square(first, second):
-    share = share_of_first(first, second)
-
-    def error(share):
-        return share**2 * first + (1 - share) ** 2 * second
-
-    if share in (0, 1):  # the other one's weight would be below 0.05
-        assert max(first, second) > 18.9 * min(first, second)
-        assert error(share) == min(first, second)
-    else:
-        assert error(share) <= min(error(s) for s in np.linspace(0, 1, 101)) * (1 + 1e-9)
-        assert error(share) == pytest.approx(first * second / (first + second))
+@given(errors=st.lists(positive, min_size=1, max_size=4))
+def test_uncorrelated_errors_have_their_least_mean_square(errors):
+    shares = shares_of(errors)
+    assert sum(shares) == pytest.approx(1)
+    kept = [(share, error) for share, error in zip(shares, errors, strict=True) if share]
+    least = 1 / sum(1 / error for _, error in kept)
+    assert sum(share**2 * error for share, error in kept) == pytest.approx(least)
+    for share, error in zip(shares, errors, strict=True):
+        if share == 0:  # its weight would be below 0.05
+            assert error > 19 * least * 0.999
+        else:
+            assert share >= 0.05
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "share"),
-    [(0.0, 1.0, 1), (1.0, 0.0, 0), (math.inf, 1.0, 0), (1.0, math.inf, 1), (math.inf, math.inf, 1), (2.0, 2.0, 0.5)],
+    ("errors", "shares"),
+    [
+        ((0.0, 1.0), (1, 0)),
+        ((1.0, 0.0), (0, 1)),
+        ((math.inf, 1.0), (0, 1)),
+        ((1.0, math.inf), (1, 0)),
+        ((math.inf, math.inf), (1, 0)),
+        ((2.0, 2.0), (0.5, 0.5)),
+        ((1.0, math.inf, 1.0), (0.5, 0, 0.5)),
+        ((1.0, 1.0, 1e9), (0.5, 0.5, 0)),
+        ((1e-3, 1.0, 0.0), (0, 0, 1)),
+    ],
 )
-def test_what_can_not_be_weighed_stands_alone(first, second, share):
-    assert share_of_first(first, second) == share
+def test_what_can_not_be_weighed_stands_alone(errors, shares):
+    assert shares_of(errors) == pytest.approx(shares)
 
 
 def test_errors_come_from_validation_data_or_the_criterion():
@@ -84,7 +93,7 @@ LOSSES = {
 def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name, share):
     """The loss is convex and the optimism linear."""
     problem, first, second = trained_networks(*LOSSES[name])
-    mean = averaged(first, second, share, problem, None, "gcv")
+    mean = averaged([first, second], [share, 1 - share], problem, None, "gcv")
     X = problem.X
     torch.testing.assert_close(mean.network(X), share * first.network(X) + (1 - share) * second.network(X))
     assert mean.loss == pytest.approx(float(problem.data_loss(mean.network)))
@@ -93,7 +102,7 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
     if problem.loss.known_dispersion:
         assert -mean.criterion - mean.loss == pytest.approx(share * optimism[0] + (1 - share) * optimism[1])
     assert -mean.criterion == pytest.approx(mean.evidence.gcv)
-    by_evidence = averaged(first, second, share, problem, None, "evidence")
+    by_evidence = averaged([first, second], [share, 1 - share], problem, None, "evidence")
     expected = np.logaddexp(first.evidence.log_evidence, second.evidence.log_evidence) - np.log(2)
     assert by_evidence.criterion == pytest.approx(expected)
 
@@ -101,13 +110,13 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
 def test_with_validation_data_the_loss_there_is_the_criterion():
     problem, first, second = trained_networks(*LOSSES["squared error"])
     other = trained_networks(SquaredError(), LOSSES["squared error"][1][::-1].copy())[0]
-    mean = averaged(first, second, 0.4, problem, other, "gcv")
+    mean = averaged([first, second], [0.4, 0.6], problem, other, "gcv")
     assert mean.validation_loss == -mean.criterion == float(other.data_loss(mean.network))
 
 
 def test_the_average_of_a_network_with_itself_is_that_network():
     problem, first, _ = trained_networks(*LOSSES["squared error"])
-    mean = averaged(first, first, 0.3, problem, None, "gcv")
+    mean = averaged([first, first], [0.3, 0.7], problem, None, "gcv")
     assert mean.criterion == pytest.approx(first.criterion)
     assert mean.loss == pytest.approx(first.loss)
     assert mean.alpha == pytest.approx(first.alpha)
@@ -117,7 +126,7 @@ def test_the_average_of_a_network_with_itself_is_that_network():
 
 def test_dispersion_is_the_loss_over_what_effective_parameters_leave():
     problem, first, second = trained_networks(*LOSSES["squared error"])
-    mean = averaged(first, second, 0.25, problem, None, "gcv")
+    mean = averaged([first, second], [0.25, 0.75], problem, None, "gcv")
     effective = 0.25 * first.evidence.effective_parameters + 0.75 * second.evidence.effective_parameters
     assert mean.evidence.effective_parameters == pytest.approx(effective)
     assert mean.evidence.dispersion == pytest.approx(2 * 30 * mean.loss / (60 - effective))

@@ -94,14 +94,14 @@ def test_the_fixed_point_maximises_the_marginal_likelihood(c):
 @pytest.mark.parametrize("alpha", [1e-3, 50.0])
 @pytest.mark.parametrize("c", [1, 2])
 def test_gcv_counts_the_trace_of_the_hat_matrix(c, alpha):
-    """Craven and Wahba's criterion; every effective parameter counts 1.4 times (Kim and Gu)."""
+    """Craven and Wahba's criterion."""
     X, Y = linear_data(c)
     n = len(X)
     _, _, found = at_the_minimum(X, Y, alpha)
     A = np.column_stack([X, np.ones(n)])
     hat = A @ np.linalg.solve(A.T @ A + alpha * np.diag([1.0] * X.shape[1] + [0.0]), A.T)
     error = np.mean((Y - hat @ Y) ** 2)
-    assert found.gcv == pytest.approx(error / (1 - 1.4 * np.trace(hat) / n) ** 2, rel=1e-9)
+    assert found.gcv == pytest.approx(error / (1 - np.trace(hat) / n) ** 2, rel=1e-9)
     assert found.effective_parameters == pytest.approx(c * np.trace(hat), rel=1e-9)
 
 
@@ -114,9 +114,18 @@ def test_without_penalty_there_is_no_evidence():
     assert np.isfinite(found.gcv)
 
 
-def test_gcv_is_infinite_where_the_data_are_too_few():
-    X, Y = linear_data(1, n=6)
-    assert at_the_minimum(X, Y, 1e-9)[2].gcv == np.inf
+@pytest.mark.parametrize("n", [40, 9])
+def test_effective_parameters_of_hidden_layers_count_more(n):
+    """1.4 times (Kim and Gu); the estimate is infinite where the data are too few."""
+    X, Y = linear_data(1, n=n)
+    theta = torch.as_tensor(np.random.default_rng(0).normal(size=13))
+    network = MLP((4, 2, 1), theta, Activation("tanh"))
+    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=1e-6)
+    found = evidence_of(network, problem)
+    share = 1.4 * found.effective_parameters / n
+    expected = 2 * float(problem.data_loss(network)) / (1 - share) ** 2 if share < 1 else np.inf
+    assert found.gcv == pytest.approx(expected)
+    assert np.isfinite(found.gcv) == (n == 40)
 
 
 def test_without_update_alpha_stays():

@@ -91,10 +91,8 @@ def targets(loss, F):
 def test_of_linear_least_squares_it_is_exact(c, alpha):
     X, Y = data(c=c)
     problem, network, found = fitted(X, Y, alpha=alpha)
-    raised = found.gcv / once(problem, network, found)
-    ours = leave_one_out(network, problem, alpha, found) / raised
+    ours = leave_one_out(network, problem, alpha, found)
     assert ours == pytest.approx(2 * brute_force(X, Y, alpha=alpha) / c, rel=1e-7)
-    assert raised > 1
 
 
 @pytest.mark.parametrize("loss", [Poisson(), Logistic(), CrossEntropy(), Huber(1.0)])

@@ -1,0 +1,98 @@
+"""The linear model: what networks have to be better than."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from skgrow.growth._refit import output_gauss_newton, refit_output
+from skgrow.networks import MLP, Activation
+from skgrow.training import (
+    DenseCurvature,
+    Evidence,
+    Problem,
+    Trained,
+    curvature_of,
+    evidence,
+    measured,
+)
+
+#: The largest penalty tried is this power of ten of the one as large as the largest sum of squares; decades below.
+_LARGEST, _DECADES = 1, 10
+
+
+def linear_model(problem: Problem, validation: Problem | None, criterion: str) -> Trained:
+    """Return the linear model, a network without hidden layer.
+
+    Where ``problem.auto_alpha``, its penalty is the fixed point of the evidence iteration that is next to the best of
+    many: next to zero weights, and next to interpolation, there are bad ones.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without operator.
+    validation : Problem or None
+        Of the validation data.
+    criterion : {"validation", "loo", "gcv", "evidence"}
+        As in :func:`skgrow.training.fit`.
+
+    Returns
+    -------
+    Trained
+        With the penalty used, and its evidence.
+    """
+    basis = None
+    if problem.X.shape[1] > problem.n_samples:  # the weights lie in the span of the samples
+        basis = torch.linalg.svd(problem.X, full_matrices=False).Vh.T
+        problem = replace(problem, X=problem.X @ basis)
+        validation = None if validation is None else replace(validation, X=validation.X @ basis)
+    d, c = problem.X.shape[1], problem.Y.shape[1]
+    network = MLP((d, c), problem.X.new_zeros((d + 1) * c), Activation("identity"))
+    problem, network = _with_penalty(problem, network) if problem.auto_alpha else (problem, network)
+    found = measured(_minimised(network, problem), problem, validation, criterion, None)
+    if basis is not None:
+        W, b = found.network.weights[0], found.network.biases[0]
+        found.network = MLP.from_arrays([W @ basis.T], [b], found.network.activation)
+    return found
+
+
+def _with_penalty(problem: Problem, network: MLP) -> tuple[Problem, MLP]:
+    """Return the problem of the best penalty, and a network next to its minimum."""
+    fixed, n, mask = replace(problem, auto_alpha=False), problem.total_weight, problem.penalty_weights(network)
+    unit = n * float((problem.g @ problem.X.square()).max())
+    if not unit > 0:  # all inputs are zero
+        return fixed, network
+    # of squares it is the same everywhere
+    curvature = DenseCurvature(output_gauss_newton(network, problem)) if problem.loss.is_quadratic else None
+
+    def at(alpha: float, start: MLP) -> tuple[Evidence, MLP]:
+        fixed.alpha = alpha
+        network = _minimised(start, fixed)
+        there = curvature_of(network, problem) if curvature is None else curvature
+        loss = float(problem.data_loss(network))
+        return evidence(network, loss, there, n, mask, alpha, loss=problem.loss), network
+
+    alpha = unit * 10.0**_LARGEST
+    upper: tuple[float, float, MLP] | None = None
+    for _ in range(_DECADES):
+        known, network = at(alpha, network)
+        slope = math.log(max(known.alpha, 1e-300) / alpha)
+        if slope < 0:
+            upper = alpha, slope, network
+        elif upper is not None:  # the fixed point is between: interpolated
+            share = upper[1] / (upper[1] - slope)
+            return replace(fixed, alpha=problem.loss.plug_in_factor * upper[0] * (alpha / upper[0]) ** share), network
+        alpha /= 10
+    fixed.alpha = alpha if upper is not None else unit * 10.0**_LARGEST  # no noise, or nothing that is linear
+    return fixed, network
+
+
+def _minimised(network: MLP, problem: Problem) -> MLP:
+    value = float(problem.objective(network))
+    while True:
+        network, before = refit_output(network, problem), value
+        value = float(problem.objective(network))
+        if problem.loss.is_quadratic or not value < before - 1e-6 * abs(before):
+            return network

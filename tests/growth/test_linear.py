@@ -1,0 +1,118 @@
+"""The linear model, and its penalty by the evidence."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_wine, make_regression
+from sklearn.linear_model import BayesianRidge, LogisticRegression, PoissonRegressor, Ridge
+
+from skgrow.growth import linear_model
+from skgrow.training import CrossEntropy, Logistic, Poisson, Problem, SquaredError, curvature_of, evidence
+
+
+def problem_of(X, Y, weight=None, **settings):
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    weight = None if weight is None else torch.as_tensor(weight)
+    return Problem(torch.as_tensor(X), torch.as_tensor(Y).double(), weight, **settings)
+
+
+def data(n, d, noise=0.5, seed=0, c=1):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, d)) * rng.uniform(0.2, 2, d)
+    return X, X @ rng.normal(size=(d, c)) + noise * rng.normal(size=(n, c)) + 1.0
+
+
+@pytest.mark.parametrize(("n", "d", "c"), [(40, 5, 1), (40, 5, 3), (8, 12, 1), (8, 12, 2), (8, 8, 1)])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_of_squares_it_is_ridge_regression(n, d, c, weighted):
+    X, Y = data(n, d, c=c)
+    weight = np.random.default_rng(1).integers(1, 4, n).astype(float) if weighted else None
+    found = linear_model(problem_of(X, Y, weight, alpha=0.7), None, "gcv")
+    ridge = Ridge(0.7).fit(X, Y, weight)
+    np.testing.assert_allclose(found.network.weights[0], np.reshape(ridge.coef_, (c, d)), atol=1e-9)
+    np.testing.assert_allclose(found.network.biases[0], np.ravel(ridge.intercept_), atol=1e-9)
+    assert found.alpha == 0.7
+    assert found.evidence.gcv == -found.criterion
+
+
+@pytest.mark.parametrize(("loss", "peer"), [(Logistic(), LogisticRegression), (CrossEntropy(), LogisticRegression)])
+def test_of_classes_it_is_logistic_regression(loss, peer):
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    y = y if isinstance(loss, CrossEntropy) else (y > 0).astype(int)
+    Y = np.eye(3)[y] if isinstance(loss, CrossEntropy) else y
+    found = linear_model(problem_of(X, Y, loss=loss, alpha=0.5), None, "evidence")
+    peer = peer(C=2.0, tol=1e-10, max_iter=10_000).fit(X, y)
+    np.testing.assert_allclose(found.network.weights[0], peer.coef_, atol=2e-3)
+
+
+def test_of_counts_it_is_poisson_regression():
+    X, F = data(200, 3, 0.0)
+    y = np.random.default_rng(0).poisson(np.exp(0.3 * F[:, 0])).astype(float)
+    found = linear_model(problem_of(X, y, loss=Poisson(), alpha=2.0), None, "gcv")
+    peer = PoissonRegressor(alpha=0.01, tol=1e-10).fit(X, y)
+    np.testing.assert_allclose(found.network.weights[0][0], peer.coef_, atol=1e-4)
+
+
+@pytest.mark.parametrize(("n", "d"), [(100, 6), (60, 20), (25, 40)])
+def test_the_penalty_is_next_to_the_fixed_point_of_the_evidence(n, d):
+    X, Y = data(n, d)
+    found = linear_model(problem_of(X, Y, alpha=1.0, auto_alpha=True), None, "gcv")
+    ridge = found.alpha / SquaredError.plug_in_factor
+    problem = problem_of(X, Y, alpha=ridge)
+    there = linear_model(problem, None, "gcv").network
+    mask, loss = problem.penalty_weights(there), float(problem.data_loss(there))
+    following = evidence(there, loss, curvature_of(there, problem), n, mask, ridge).alpha
+    assert following == pytest.approx(ridge, rel=0.5)
+    if n > d:  # otherwise theirs ends at interpolation
+        peer = BayesianRidge(max_iter=10_000, tol=1e-10).fit(X, Y[:, 0])
+        assert ridge == pytest.approx(peer.lambda_ / peer.alpha_, rel=0.5)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_as_many_features_as_samples_are_no_reason_to_give_up(scale):
+    """From zero weights, and from interpolation, the iteration of the evidence runs away."""
+    scores = []
+    for seed in range(3):
+        X, y = make_regression(600, 100, n_informative=10, noise=10, random_state=seed)
+        X, y = X * scale, (y - y.mean()) / y.std()
+        found = linear_model(problem_of(X[:100], y[:100], alpha=1e-2, auto_alpha=True), None, "loo")
+        error = y[100:] - found.network(torch.as_tensor(X[100:])).numpy()[:, 0]
+        scores.append(1 - np.mean(error**2) / y[100:].var())
+    assert min(scores) > 0.85
+
+
+def test_without_noise_there_is_next_to_no_penalty():
+    X, Y = data(30, 6, noise=0.0)
+    found = linear_model(problem_of(X, Y, alpha=1.0, auto_alpha=True), None, "loo")
+    np.testing.assert_allclose(found.network(torch.as_tensor(X)), Y, atol=1e-6)
+
+
+@pytest.mark.parametrize("loss", [SquaredError(), Logistic()])
+def test_where_nothing_is_linear_the_mean_is_left(loss):
+    rng = np.random.default_rng(3)
+    X, y = rng.normal(size=(60, 5)), rng.integers(0, 2, 60).astype(float)
+    y = y - np.linalg.lstsq(X, y - y.mean(), rcond=None)[0] @ X.T if isinstance(loss, SquaredError) else y
+    found = linear_model(problem_of(X, y, loss=loss, alpha=1.0, auto_alpha=True), None, "evidence")
+    outputs = found.network(torch.as_tensor(X))
+    assert outputs.std() < 0.1
+    constants = linear_model(problem_of(np.zeros((60, 2)), y, loss=loss, alpha=1.0, auto_alpha=True), None, "evidence")
+    assert constants.network(torch.zeros(1, 2, dtype=torch.float64)).item() == pytest.approx(
+        y.mean() if isinstance(loss, SquaredError) else np.log(y.mean() / (1 - y.mean())), abs=1e-6
+    )
+
+
+def test_separable_classes_leave_a_finite_penalty():
+    X, y = load_wine(return_X_y=True)
+    X = (X - X.mean(0)) / X.std(0)
+    found = linear_model(problem_of(X, np.eye(3)[y], loss=CrossEntropy(), alpha=1.0, auto_alpha=True), None, "evidence")
+    assert 0.3 < found.alpha < 5
+    assert found.loss < 0.1
+
+
+@pytest.mark.parametrize("d", [3, 20])
+def test_validation_data_judge_if_there_are_any(d):
+    X, Y = data(30, d)
+    problem, validation = problem_of(X[:15], Y[:15], alpha=0.1), problem_of(X[15:], Y[15:])
+    found = linear_model(problem, validation, "validation")
+    assert found.validation_loss == -found.criterion == pytest.approx(float(validation.data_loss(found.network)))
