@@ -451,7 +451,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         """
         import torch
 
-        from skgrow.networks import from_standardized, summands
+        from skgrow.networks import from_standardized, summands, with_inputs
         from skgrow.training import sum_over_samples
 
         if self._posterior is None:
@@ -464,21 +464,29 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         x_mean, x_scale, y_mean, y_scale = (tensor(a) for a in self._scaling)
         raw = cast("MLP", self._network(X.device, dtype))
         network = from_standardized(raw, -x_mean / x_scale, 1 / x_scale, -y_mean / y_scale, 1 / y_scale)
+        basis = None if self._basis is None else tensor(self._basis)
+        network = network if basis is None else with_inputs(network, basis)
         noise = tensor(np.atleast_1d(self.noise_variance_))
         members = []
         for part, known in zip(summands(network), self._posterior, strict=True):
             *weights, A = part.weights
             alone = part.with_arrays([*weights, A / known["share"]], [tensor(bias) for bias in known["biases"]])
-            members.append((known["share"], alone, tensor(known["root"])))
+            members.append((known["share"], alone, tensor(known["root"]), known["unseen"]))
         found: list[Tensor] = []
 
         def chunk(rows: Tensor) -> tuple[Tensor]:
             Z = (rows.to(dtype) - x_mean) / x_scale
+            outside = Z.square().sum(1)
+            Z = Z if basis is None else Z @ basis
+            outside = (outside - Z.square().sum(1)).clamp_min(0)
             mean, deviation = network(Z), rows.new_zeros((), dtype=dtype)
-            for share, alone, root in members:
+            for share, alone, root, unseen in members:
                 state = alone.forward_pass(Z)
-                J = alone.jacobian(state)[..., -len(root) :]
-                variance = (J @ root).square().sum(-1).T + (state.output - mean).square()
+                J = alone.jacobian(state)
+                variance = (J[..., -len(root) :] @ root).square().sum(-1).T + (state.output - mean).square()
+                if basis is not None:  # of weights that no sample sees there is but the prior
+                    slopes = J[..., alone.slices[0][1]].square().sum(-1).T
+                    variance = variance + unseen * outside[:, None] * slopes
                 deviation = deviation + share * variance.sqrt()
             found.append(((deviation * y_scale).square() + noise).sqrt())
             return (rows.new_zeros(()),)

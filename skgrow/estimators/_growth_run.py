@@ -16,7 +16,17 @@ from torch import Tensor
 
 from skgrow import growth, training
 from skgrow.estimators._run import Run, StageMonitor
-from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear, summands, without_outer_kinks
+from skgrow.networks import (
+    MLP,
+    Activation,
+    Network,
+    direct_sum,
+    glorot,
+    linear,
+    summands,
+    with_inputs,
+    without_outer_kinks,
+)
 from skgrow.training import Trained
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
@@ -29,6 +39,9 @@ _COVARIANCE_PARAMETERS = 2000
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
 _DENSE_NEURONS, _DENSE_WORK = 20, 1e10
 
+#: Samples up to which coordinates in their span take the place of features that are more.
+_SPANNED_ROWS = 2000
+
 #: Operations beyond which no linear model is fitted.
 _LINEAR_WORK = 1e11
 
@@ -37,12 +50,36 @@ _RACE_ROWS = 2
 
 
 class GrowthRun(Run):
-    """Growth of one network per activation, to the size that the criterion prefers."""
+    """Growth of one network per activation, to the size that the criterion prefers.
+
+    Of fewer samples than features the penalised weights lie in the span of the samples: networks are trained on the
+    coordinates there.
+    """
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        known = self.samples if self.everything is None else self.everything
+        n, d = known.X.shape
+        #: Orthonormal columns that span the samples, where there are fewer of them than features.
+        self.basis: Tensor | None = None
+        if n <= d and n <= _SPANNED_ROWS and self.operator is None and not settings.get("keep_units"):
+            _, size, V = torch.linalg.svd(known.X, full_matrices=False)
+            self.basis = V[size > d * torch.finfo(V.dtype).eps * size[0]].T.contiguous()
+            for part in {id(part): part for part in (self.samples, self.everything, self.held_out) if part}.values():
+                part.X = part.X @ self.basis
+
+    def _raw(self, network: Network) -> Network:
+        return super()._raw(network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T))
+
+    def _fitted(self) -> Network:
+        network = super()._fitted()
+        return network if self.basis is None else with_inputs(cast(MLP, network), self.basis)
 
     def _work(self, n: int, d: int, c: int) -> float:
         return 2.0 * n * (d + c) * self.estimator.max_neurons
 
     def _curvature_kind(self, n: int, d: int, c: int) -> str:
+        d = min(n, d) if n <= _SPANNED_ROWS else d
         work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
         return "kronecker" if is_classifier(self.estimator) and work > _DENSE_WORK else "dense"
 
@@ -54,6 +91,7 @@ class GrowthRun(Run):
     def _stops_early(self, n: int, n_columns: int) -> bool:
         if self.estimator.penalty == "path":  # the duality gap judges
             return False
+        n_columns = min(n, n_columns) if n <= _SPANNED_ROWS else n_columns
         dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
         return super()._stops_early(n, n_columns) or (self.estimator.early_stopping == "auto" and dear and n > 10)
 
@@ -320,7 +358,7 @@ class GrowthRun(Run):
         return policy.widened(network)
 
     def _forget(self) -> None:
-        self.estimator._posterior = None
+        self.estimator._posterior = self.estimator._basis = None
 
     # results -----------------------------------------------------------------------------------------------
 
@@ -348,6 +386,7 @@ class GrowthRun(Run):
         variance = noise * scale**2 if estimator._has_variance() else np.full(len(scale), math.nan)
         estimator.noise_variance_ = float(variance[0]) if self.y_ndim == 1 else variance
         self._forget()
+        estimator._basis = None if self.basis is None else self.basis.to("cpu").numpy()
         if not problem.loss.is_quadratic or problem.operator is not None:
             return
         parts = zip(found.parts or [found], found.shares, strict=True)
@@ -391,7 +430,9 @@ class Grown:
             )
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
-        """Return the weight in an average, biases and a root of the parameters' covariance, None if not finite.
+        """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
+
+        None where it is not finite.
 
         A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
         moved away, or the deviation would jump to that of the prior right beyond it.
@@ -414,7 +455,8 @@ class Grown:
             certain = trained.network.n_parameters - len(root)
             root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
             biases.append([0.0] * len(biases[0]))
-        return {"share": share, "biases": biases, "root": root.to("cpu").numpy()}
+        unseen = noise / max(trained.alpha, 1e-12) if whole else 0.0
+        return {"share": share, "biases": biases, "root": root.to("cpu").numpy(), "unseen": unseen}
 
 
 class RaceMonitor(StageMonitor):

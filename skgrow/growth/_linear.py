@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-import torch
-
 from skgrow.growth._refit import output_gauss_newton, refit_output
 from skgrow.networks import MLP, Activation
 from skgrow.training import (
@@ -43,19 +41,10 @@ def linear_model(problem: Problem, validation: Problem | None, criterion: str) -
     Trained
         With the penalty used, and its evidence.
     """
-    basis = None
-    if problem.X.shape[1] > problem.n_samples:  # the weights lie in the span of the samples
-        basis = torch.linalg.svd(problem.X, full_matrices=False).Vh.T
-        problem = replace(problem, X=problem.X @ basis)
-        validation = None if validation is None else replace(validation, X=validation.X @ basis)
     d, c = problem.X.shape[1], problem.Y.shape[1]
     network = MLP((d, c), problem.X.new_zeros((d + 1) * c), Activation("identity"))
     problem, network = _with_penalty(problem, network) if problem.auto_alpha else (problem, network)
-    found = measured(_minimised(network, problem), problem, validation, criterion, None)
-    if basis is not None:
-        W, b = found.network.weights[0], found.network.biases[0]
-        found.network = MLP.from_arrays([W @ basis.T], [b], found.network.activation)
-    return found
+    return measured(_minimised(network, problem), problem, validation, criterion, None)
 
 
 def _with_penalty(problem: Problem, network: MLP) -> tuple[Problem, MLP]:

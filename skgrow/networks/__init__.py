@@ -18,6 +18,7 @@ from skgrow.networks._surgery import (
     scale,
     summands,
     widen,
+    with_inputs,
     without_outer_kinks,
 )
 
@@ -51,5 +52,6 @@ __all__ = [
     "summands",
     "to_torch",
     "widen",
+    "with_inputs",
     "without_outer_kinks",
 ]

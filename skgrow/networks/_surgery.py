@@ -232,6 +232,20 @@ def from_standardized(
     return network.with_arrays(weights, biases)
 
 
+def with_inputs(network: MLP, B: Tensor) -> MLP:
+    r"""Return the network of :math:`x \mapsto R(W)(Bx)`.
+
+    Parameters
+    ----------
+    network : MLP
+        The network.
+    B : Tensor of shape (n_features, n_inputs)
+        Of the inputs x those that the network takes.
+    """
+    first, *weights = network.weights
+    return network.with_arrays([first @ B, *weights], network.biases)
+
+
 def _shifted(bias: Tensor, shift: Tensor) -> Tensor:
     if len(bias) == len(shift):
         return bias + shift

@@ -1,0 +1,110 @@
+"""Data of more features than samples: networks are trained in the span of the samples."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from skgrow import GrowingClassifier, GrowingRegressor
+
+
+def data(n=60, d=80, n_new=200, seed=0, kind="regression"):
+    """Three factors of ten that the features share say what y is."""
+    rng = np.random.default_rng(seed)
+    Z = rng.normal(size=(n + n_new, 10))
+    X = 0.5 * Z @ rng.normal(size=(10, d)) + rng.normal(size=(n + n_new, d))
+    f = Z[:, :3].sum(1)
+    y = (f > 0).astype(int) if kind == "classes" else f + 0.3 * rng.normal(size=n + n_new)
+    return X[:n], y[:n], X[n:], y[n:]
+
+
+def units(X):
+    return X.mean(0), X.std(0)
+
+
+@pytest.mark.parametrize("activation", ["auto", "relu", "tanh"])
+@pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "adam"}], ids=str)
+def test_incoming_weights_are_combinations_of_the_samples(activation, settings):
+    X, y, X_val, y_val = data()
+    est = GrowingRegressor(activation=activation, n_exchanges=0, max_stages=2, random_state=0, **settings)
+    est.fit(X, y, **({} if est.early_stopping is True else {"X_val": X_val, "y_val": y_val}))
+    assert est.architecture_[1] > 0
+    assert est.architecture_[0] == est.coefs_[0].shape[0] == 80
+    mean, scale = units(X)  # with held-out samples other units, but the same span about
+    W = est.coefs_[0] * scale[:, None]
+    if "early_stopping" not in settings:
+        rows = (X - mean) / scale
+        outside = W - np.linalg.pinv(rows) @ (rows @ W)
+        assert np.linalg.norm(outside) <= 1e-6 * np.linalg.norm(W)
+    loss = np.mean((est.predict(X) - y) ** 2) / 2 / y.var()
+    if "early_stopping" not in settings:
+        assert loss == pytest.approx(est.loss_, rel=1e-5, abs=1e-8)
+
+
+def test_what_is_learned_is_as_good_as_few_features_allow():
+    X, y, X_new, y_new = data(100, 1000)
+    assert GrowingRegressor(random_state=0).fit(X, y).score(X_new, y_new) > 0.9
+    X, y, X_new, y_new = data(100, 1000, kind="classes")
+    assert GrowingClassifier(random_state=0).fit(X, y).score(X_new, y_new) > 0.85
+
+
+def test_features_that_are_copies_are_one_feature_of_larger_scale():
+    """The same kernel and so, to rounding, the same network."""
+    X, y, X_new, _ = data(60, 4)
+    settings = {"activation": "tanh", "standardize": False, "alpha": 0.5, "n_exchanges": 0, "max_stages": 1}
+    est = GrowingRegressor(random_state=0, **settings)
+    one = clone(est).fit(5 * X, y)
+    many = clone(est).fit(np.repeat(X, 25, 1), y)  # 100 features of rank 4
+    linear = np.mean((one.predict(5 * X_new) - many.predict(np.repeat(X_new, 25, 1))) ** 2)
+    assert linear < 1e-2 * np.var(y)
+
+
+def test_the_deviation_knows_directions_without_samples():
+    """That of ridge regression with all features."""
+    X, y, X_new, _ = data()
+    est = GrowingRegressor(random_state=0, max_stages=0).fit(X, y)
+    assert est.activation_ == "identity"
+    mean, scale = units(X)
+    A, B = (np.column_stack([(Z - mean) / scale, np.ones(len(Z))]) for Z in (X, X_new))
+    matrix = A.T @ A + est.alpha_ * np.diag([1.0] * 80 + [0.0])
+    expected = est.noise_variance_ * (1 + np.sum(B * np.linalg.solve(matrix, B.T).T, 1))
+    np.testing.assert_allclose(est.predict(X_new, return_std=True)[1] ** 2, expected, rtol=1e-6)
+    np.testing.assert_allclose(
+        est.predict(X_new), B @ np.linalg.solve(matrix, A.T @ (y - y.mean())) + y.mean(), rtol=1e-6, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_deviations_of_networks_grow_away_from_the_span(activation):
+    X, y, X_val, y_val = data()
+    est = GrowingRegressor(activation=activation, n_exchanges=0, max_stages=1, random_state=0)
+    est.fit(X, y, X_val=X_val, y_val=y_val)
+    mean, scale = units(X)
+    rows = (X - mean) / scale
+    away = np.random.default_rng(0).normal(size=80)
+    away -= np.linalg.pinv(rows) @ (rows @ away)
+    points = mean + scale * (rows[0] + np.array([[0.0], [1.0], [3.0]]) * away)
+    assert est.architecture_[1] > 0
+    f, std = est.predict(points, return_std=True)
+    np.testing.assert_allclose(f, f[0], rtol=1e-8)
+    assert std[0] < std[1] < std[2]
+
+
+@pytest.mark.parametrize("kind", ["regression", "classes"])
+def test_warm_start_and_batches_go_on_from_the_same_function(kind):
+    X, y, X_new, y_new = data(kind=kind)
+    estimator = GrowingClassifier if kind == "classes" else GrowingRegressor
+    est = estimator(n_exchanges=0, max_stages=1, random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(est)).set_params(warm_start=True, max_stages=2).fit(X, y)
+    assert again.loss_ <= est.loss_ * 1.05
+    again = pickle.loads(pickle.dumps(est)).partial_fit(X_new, y_new)
+    assert again.score(X, y) > 0.5
+    assert again.coefs_[0].shape[0] == 80
+
+
+def test_a_validation_set_is_seen_through_the_span():
+    X, y, X_new, y_new = data()
+    est = GrowingRegressor(activation="tanh", n_exchanges=0, random_state=0).fit(X, y, X_val=X_new, y_val=y_new)
+    best = max(row["criterion"] for row in est.history_ if row["accepted"])
+    assert np.mean((est.predict(X_new) - y_new) ** 2) / 2 / y.var() == pytest.approx(-best, rel=1e-6)
