@@ -81,10 +81,13 @@ class RowCurvature(DenseCurvature):
         R; free parameters are the last ones.
     n_free : int
         Number of free parameters.
+    first : (Tensor of shape (m, w), Tensor of shape (m, d)), optional
+        Derivatives and inputs whose products, row by row, are the first w d columns: those of incoming weights. Their
+        part of :math:`R_1 R_1^T` is the product, entry by entry, of two much smaller Gram matrices.
     """
 
-    def __init__(self, rows: Tensor, n_free: int) -> None:
-        self.rows, self.n_free = rows, n_free
+    def __init__(self, rows: Tensor, n_free: int, first: tuple[Tensor, Tensor] | None = None) -> None:
+        self.rows, self.n_free, self.first = rows, n_free, first
 
     @cached_property
     def gram(self) -> Tensor:  # type: ignore[override]
@@ -94,7 +97,11 @@ class RowCurvature(DenseCurvature):
     @cached_property
     def _kernel(self) -> Tensor:
         rows = self.rows[:, : -self.n_free]
-        return rows @ rows.T
+        if self.first is None:
+            return rows @ rows.T
+        D, A = self.first
+        rest = rows[:, D.shape[1] * A.shape[1] :]
+        return torch.addmm((D @ D.T).mul_(A @ A.T), rest, rest.T)
 
     def is_finite(self) -> bool:
         """Whether all entries are."""
@@ -107,6 +114,11 @@ class RowCurvature(DenseCurvature):
     def freeze(self, frozen: Tensor) -> None:
         """Let the parameters with True have no curvature."""
         self.rows = self.rows.masked_fill(frozen, 0.0)
+        if self.first is not None:
+            D, A = self.first
+            neurons = frozen[: D.shape[1] * A.shape[1]].view(D.shape[1], -1)
+            whole = bool((neurons == neurons[:, :1]).all())
+            self.first = (D.masked_fill(neurons[:, 0], 0.0), A) if whole else None
         for name in ("gram", "_kernel"):
             self.__dict__.pop(name, None)
 
@@ -231,8 +243,8 @@ def linearised(network: Network, problem: Problem) -> tuple[Tensor, Tensor, Dens
     """Return the data loss at a network, its gradient, and its Gauss-Newton matrix in the form that costs less."""
     n, c = problem.Y.shape
     if problem.operator is None and n * c < network.n_parameters:
-        loss, gradient, rows = problem.gauss_newton_rows(network)
-        return loss, gradient, RowCurvature(rows, c)
+        loss, gradient, rows, first = problem.gauss_newton_rows(network)
+        return loss, gradient, RowCurvature(rows, c, first)
     loss, gradient, gram = problem.gauss_newton(network)
     return loss, gradient, DenseCurvature(gram)
 

@@ -231,10 +231,11 @@ class Problem:
             gram[places, places] += 1 / self.Y.shape[1]
         return value, gradient, gram
 
-    def gauss_newton_rows(self, network: Network) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the data loss, its gradient and a matrix R with the Gauss-Newton matrix R^T R.
+    def gauss_newton_rows(self, network: Network) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
+        """Return the data loss, its gradient, a matrix R with the Gauss-Newton matrix R^T R, and its factors.
 
-        R has a row per sample and output, and one more where :meth:`gauss_newton` completes the matrix.
+        R has a row per sample and output, and one more where :meth:`gauss_newton` completes the matrix. Its first
+        columns are the products of the two factors, see :class:`RowCurvature`; None for convolutions.
         """
         offset = 0 if self.offset is None else self.offset
         value, gradient, rows = self._linearised(network, self.X, self.Y, self.g, offset)
@@ -242,7 +243,16 @@ class Problem:
             constant = rows.new_zeros(1, network.n_parameters)
             constant[:, network.slices[-1][1]] = self.Y.shape[1] ** -0.5
             rows = torch.cat([rows, constant])
-        return value, gradient, rows
+        w, d = network.shapes[0][:2]
+        if len(network.shapes[0]) > 2 or len(network.shapes) == 1:
+            return value, gradient, rows, None
+        # the derivatives by the biases are those by the pre-activations
+        places = network.slices[0][1]
+        if places.stop - places.start < w:
+            return value, gradient, rows, None
+        inputs = self.X.repeat(len(rows) // len(self.X), 1)
+        inputs = torch.cat([inputs, inputs.new_zeros(len(rows) - len(inputs), d)])
+        return value, gradient, rows, (rows[:, places], inputs)
 
     def _linearised(
         self, network: Network, X: Tensor, Y: Tensor, g: Tensor, offset: Tensor | int

@@ -145,20 +145,27 @@ def test_the_dense_curvature_damps_what_is_penalised(ridge):
 
 @pytest.mark.parametrize("loss", LOSSES, **NAMED)
 @pytest.mark.parametrize("sizes", [(3, 6, 2), (9, 2), (3, 4, 4, 2)], **NAMED)
-@pytest.mark.parametrize("frozen", [False, True])
+@pytest.mark.parametrize("frozen", ["nothing", "parameters", "neurons"])
 def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
     network, problem = random_case(loss, sizes, n=4)
     value, gradient, gram = problem.gauss_newton(network)
-    ours, mask = RowCurvature(problem.gauss_newton_rows(network)[2], sizes[-1]), problem.penalty_weights(network)
+    rows, factors = problem.gauss_newton_rows(network)[2:]
+    assert (factors is None) == (len(sizes) == 2)
+    ours, mask = RowCurvature(rows, sizes[-1], factors), problem.penalty_weights(network)
     theirs = DenseCurvature(gram)
     torch.testing.assert_close(problem.gauss_newton_rows(network)[:2], (value, gradient))
     torch.testing.assert_close(ours.damped(0.1, mask)[1], theirs.damped(0.1, mask)[1])
-    if frozen:
+    if frozen != "nothing":
         still = torch.arange(network.n_parameters) % 3 == 0
         still[network.slices[-1][1]] = False
+        if frozen == "neurons":
+            still[:] = False
+            still[: sizes[0]] = True
         for curvature in (ours, theirs):
             curvature.freeze(still)
     torch.testing.assert_close(ours.gram, theirs.gram)
+    plain = RowCurvature(ours.rows, sizes[-1])
+    torch.testing.assert_close(ours._kernel, plain._kernel)
     assert ours.largest() == pytest.approx(theirs.largest())
     b = torch.linspace(-1, 1, 2 * network.n_parameters).double().view(-1, 2)
     for ridge, damping in ((1e-5, 0.0), (1e-2, 1e-5), (10.0, 1.0)):
@@ -214,9 +221,7 @@ def test_training_does_not_depend_on_the_form_of_the_matrix(loss, activation, mo
         state = LevenbergMarquardt(support=1.0).start(network, problem)
         assert type(state.curvature) is form
         found.append([state.step() for _ in range(5)])
-        monkeypatch.setattr(
-            "skgrow.training._curvature.RowCurvature", lambda rows, n_free: DenseCurvature(rows.T @ rows)
-        )
+        monkeypatch.setattr("skgrow.training._curvature.RowCurvature", lambda rows, *_: DenseCurvature(rows.T @ rows))
     assert found[0] == pytest.approx(found[1], rel=1e-6)
     assert found[0][-1] < found[0][0]
 
