@@ -32,7 +32,8 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         network has the neurons of both, the ReLUs first. The better one by ``criterion`` (or validation loss) stands
         alone where the other's weight would be below 0.05, where both together have more than ``max_neurons``
         neurons (of which tanh gets what ReLU leaves, or all if ReLU has taken more than half), and where there is more
-        than one hidden layer or a fit is dear (see ``early_stopping``).
+        than one hidden layer or a fit is dear (see ``early_stopping``). Where the linear model is best by ``criterion``
+        it joins the average, with a neuron of activation ``"identity"`` per output, or stands alone.
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
@@ -153,7 +154,8 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         ``(n_features, n_neurons, ..., n_outputs)``.
 
     activation_ : str
-        Activation of the hidden neurons, ``"relu+tanh"`` of an average.
+        Activation of the hidden neurons, of an average ``"relu+tanh"`` or, with the linear model,
+        ``"identity+relu+tanh"``.
 
     hidden_activations_ : list of ndarray of shape (n_neurons,)
         Name of the activation of every hidden neuron, layer by layer.
@@ -166,14 +168,14 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         place of the residual: twice the cosine of its angle to the best new block found.
 
     alpha_ : float
-        L2 penalty used, in standardized units; of an average of two networks the geometric mean.
+        L2 penalty used, in standardized units; of an average the weighted geometric mean.
 
     effective_parameters_ : float
         Number of parameters that the data determines well; of an average the weighted mean.
 
     log_evidence_ : float
-        Log marginal likelihood of the classes (Laplace approximation); of an average that of both networks, each as
-        probable beforehand as the other.
+        Log marginal likelihood of the classes (Laplace approximation); of an average that of its networks, all as
+        probable beforehand.
 
     loss_ : float
         Training cross-entropy of the fitted network.

@@ -60,7 +60,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         network has the neurons of both, the ReLUs first. The better one by ``criterion`` (or validation loss) stands
         alone where the other's weight would be below 0.05, where both together have more than ``max_neurons``
         neurons (of which tanh gets what ReLU leaves, or all if ReLU has taken more than half), and where there is more
-        than one hidden layer.
+        than one hidden layer. Where the linear model is best by ``criterion`` it joins the average, with a neuron of
+        activation ``"identity"`` per output, or stands alone (not with operators, nor where it would be dear).
 
     negative_slope : float, default=0.01
         Slope of ``"leaky_relu"`` for negative arguments, in [0, 1).
@@ -180,15 +181,16 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         ``(n_features, n_neurons, ..., n_outputs)``.
 
     activation_ : str
-        Activation of the hidden neurons, ``"relu+tanh"`` of an average.
+        Activation of the hidden neurons, of an average ``"relu+tanh"`` or, with the linear model,
+        ``"identity+relu+tanh"``.
 
     hidden_activations_ : list of ndarray of shape (n_neurons,)
         Name of the activation of every hidden neuron, layer by layer.
 
     history_ : list of dict
-        One row per growth stage or exchange, and one for an average: ``time`` in seconds, ``epoch``, ``action``,
-        ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``, ``train_loss``,
-        ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
+        One row per growth stage or exchange, and for the linear model and an average: ``time`` in seconds, ``epoch``,
+        ``action``, ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``,
+        ``train_loss``, ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
         ``log_evidence``, ``gcv``, ``loo``, ``alpha``, ``criterion``, ``indicator``, ``predicted_decrease``,
         ``activation``; with ``penalty="path"`` ``duality_gap`` and ``certified``.
         ``pandas.DataFrame(est.history_)`` is a table.
@@ -199,7 +201,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         between the residual and the best new block found. Of an average that of the network of larger weight.
 
     alpha_ : float
-        L2 penalty used, in standardized units; of an average of two networks the geometric mean.
+        L2 penalty used, in standardized units; of an average the weighted geometric mean.
 
     duality_gap_ : float
         With ``penalty="path"``: bound on how far the objective (a sum over samples, in units of training) is from its
@@ -215,8 +217,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         Number of parameters that the data determines well; of an average the weighted mean.
 
     log_evidence_ : float
-        Log marginal likelihood of y (Laplace approximation); of an average that of both networks, each as probable
-        beforehand as the other. NaN where it was too dear to compute.
+        Log marginal likelihood of y (Laplace approximation); of an average that of its networks, all as probable
+        beforehand. NaN where it was too dear to compute.
 
     loss_ : float
         Training loss of the fitted network: half the mean squared error in standardized units, summed over outputs.
