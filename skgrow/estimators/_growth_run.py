@@ -64,9 +64,11 @@ class GrowthRun(Run):
         self.basis: Tensor | None = None
         if n <= d and n <= _SPANNED_ROWS and self.operator is None and not settings.get("keep_units"):
             _, size, V = torch.linalg.svd(known.X, full_matrices=False)
-            self.basis = V[size > d * torch.finfo(V.dtype).eps * size[0]].T.contiguous()
-            for part in {id(part): part for part in (self.samples, self.everything, self.held_out) if part}.values():
-                part.X = part.X @ self.basis
+            rank = max(1, int((size > d * torch.finfo(V.dtype).eps * size[0]).sum()))
+            self.basis = V[:rank].T.contiguous()
+            for part in (self.samples, self.everything, self.held_out):
+                if part is not None:
+                    part.X = part.X @ self.basis
 
     def _raw(self, network: Network) -> Network:
         return super()._raw(network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T))
@@ -101,11 +103,10 @@ class GrowthRun(Run):
         names = ["relu", "tanh"] if estimator.activation == "auto" else [estimator.activation]
         if estimator.activation == "auto" and estimator.penalty == "path":
             names = ["relu"]
-        starts: dict[str, MLP | None] = dict.fromkeys(names)
-        fitted = [] if self.previous is None else summands(cast(MLP, self._fitted()))
-        goes_on = any(part.activation.name != "identity" for part in fitted)
-        if goes_on:
-            starts = {part.activation.name: part for part in fitted if part.activation.name != "identity"}
+        parts = [] if self.previous is None else summands(cast(MLP, self._fitted()))
+        fitted = {part.activation.name: part for part in parts}
+        had_line = fitted.pop("identity", None) is not None
+        starts: dict[str, MLP | None] = {**fitted} or dict.fromkeys(names)
         shallow = self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
         averages = shallow and len(starts) == 2
         neurons = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
@@ -117,7 +118,7 @@ class GrowthRun(Run):
             if stopped and start is None:
                 break
             others = sum(neurons.values()) - neurons[name]
-            shared = averages and (goes_on or 2 * others <= estimator.max_neurons)
+            shared = averages and (bool(fitted) or 2 * others <= estimator.max_neurons)
             with self._threads():
                 room = estimator.max_neurons - others * shared
                 trained, problem, rows, monitor = self._grow(name, start, room, stopped)
@@ -126,14 +127,15 @@ class GrowthRun(Run):
             self._extend(history, trained, rows, monitor)
             grown.append(Grown(trained, problem, name))
             neurons[name], stopped = trained.network.layer_sizes[1], monitor.stopped
-        best = max(grown, key=lambda found: found.trained.criterion)  # the first one, if equal
-        members = grown if averages and len(grown) == 2 and min(neurons.values()) > 0 else [best]
-        if shallow and estimator.activation == "auto" and estimator.penalty == "l2":
+        best, members = max(grown, key=lambda found: found.trained.criterion), grown  # the first one, if equal
+        line = None
+        if shallow and estimator.activation == "auto" and estimator.penalty == "l2" and (had_line or not stopped):
             line = self._line(grown, history)
-            if line is not None:
-                best, members = line, [line, *(found for found in grown if neurons[found.name])]
-        fits = sum(found.trained.network.layer_sizes[1] for found in members) <= estimator.max_neurons
-        if len(members) > 1 and (fits or goes_on):
+        if line is not None:
+            best, members = line, [line, *(found for found in grown if found.width)]
+        elif not averages or min(neurons.values()) == 0:
+            members = [best]
+        if len(members) > 1 and (fitted or sum(found.width for found in members) <= estimator.max_neurons):
             with self._threads():
                 best = self._averaged(members, history)
         self._store(best, history)
@@ -409,6 +411,11 @@ class Grown:
     shares: Sequence[float] = (1.0,)
     plain: MLP | None = None
     curvature: Any = None
+
+    @property
+    def width(self) -> int:
+        """Number of neurons of the first hidden layer."""
+        return self.trained.network.layer_sizes[1]
 
     @property
     def network(self) -> MLP:

@@ -168,7 +168,7 @@ def test_the_form_of_the_matrix_changes_nothing(monkeypatch):
     X, Y = data(30, 2)
     problem, network, found = fitted(X, Y, alpha=20.0, width=12)
     ours = leave_one_out(network, problem, 20.0, found)
-    monkeypatch.setattr("skgrow.training._curvature.RowCurvature", lambda rows, n_free: DenseCurvature(rows.T @ rows))
+    monkeypatch.setattr("skgrow.training._curvature.RowCurvature", lambda rows, *_: DenseCurvature(rows.T @ rows))
     assert leave_one_out(network, problem, 20.0, found) == pytest.approx(ours, rel=1e-7)
 
 
