@@ -135,15 +135,27 @@ class RowCurvature(DenseCurvature):
         return s, factor, free, schur
 
     def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:  # noqa: ARG002
-        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
+        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``.
+
+        With ``first``, every entry of the incoming weights of a neuron is their mean.
+        """
         found = self._factors(ridge, 0.0)
         if found is None:
             raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
         s, factor, free, schur = found
-        rows = torch.linalg.solve_triangular(factor, self.rows[:, : -self.n_free], upper=False)
+        rows, means = self.rows[:, : -self.n_free], self.rows.new_zeros(0)
         log_det = rows.shape[1] * math.log(s) + 2 * float(factor.diagonal().log().sum() + schur.diagonal().log().sum())
-        coupling = torch.linalg.solve_triangular(schur, free.T @ rows / s, upper=False)
-        diagonal = (1 - rows.square().sum(0) / s) / s + coupling.square().sum(0)
+        # the inverse is 1 / s minus R^T B R
+        seen = torch.linalg.solve_triangular(
+            factor.T, torch.linalg.solve_triangular(schur, free.T, upper=False).T, upper=True
+        )
+        B = (torch.cholesky_inverse(factor) - seen @ seen.T) / s**2
+        if self.first is not None:
+            D, A = self.first
+            d = A.shape[1]
+            means = (D * ((B * (A @ A.T)) @ D)).sum(0).div_(d).repeat_interleave(d)
+            rows = rows[:, len(means) :]
+        diagonal = 1 / s - torch.cat([means, (rows * (B @ rows)).sum(0)])
         return log_det, torch.cat([diagonal, torch.cholesky_inverse(schur).diagonal()])
 
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:  # noqa: ARG002

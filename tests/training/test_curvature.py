@@ -154,7 +154,17 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
     ours, mask = RowCurvature(rows, sizes[-1], factors), problem.penalty_weights(network)
     theirs = DenseCurvature(gram)
     torch.testing.assert_close(problem.gauss_newton_rows(network)[:2], (value, gradient))
-    torch.testing.assert_close(ours.damped(0.1, mask)[1], theirs.damped(0.1, mask)[1])
+
+    def damped(curvature, ridge):
+        """Of incoming weights of the first layer the means over a neuron: so is ours, the other one is exact."""
+        log_det, diagonal = curvature.damped(ridge, mask)
+        first = network.slices[0][0]
+        if ours.first is not None:
+            means = diagonal[first].view(sizes[1], sizes[0]).mean(1, keepdim=True).expand(-1, sizes[0])
+            diagonal = torch.cat([means.reshape(-1), diagonal[first.stop :]])
+        return log_det, diagonal
+
+    torch.testing.assert_close(damped(ours, 0.1), damped(theirs, 0.1))
     if frozen != "nothing":
         still = torch.arange(network.n_parameters) % 3 == 0
         still[network.slices[-1][1]] = False
@@ -169,7 +179,7 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
     assert ours.largest() == pytest.approx(theirs.largest())
     b = torch.linspace(-1, 1, 2 * network.n_parameters).double().view(-1, 2)
     for ridge, damping in ((1e-5, 0.0), (1e-2, 1e-5), (10.0, 1.0)):
-        torch.testing.assert_close(ours.damped(ridge, mask), theirs.damped(ridge, mask), rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(damped(ours, ridge), damped(theirs, ridge), rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(
             ours.solve(ridge, mask, damping, b), theirs.solve(ridge, mask, damping, b), rtol=1e-6, atol=1e-6
         )
