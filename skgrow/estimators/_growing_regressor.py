@@ -142,8 +142,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
 
     early_stopping : "auto" or bool, default="auto"
         Whether to hold out ``validation_fraction`` of the data and stop growing by the validation loss instead of
-        by ``criterion``. ``"auto"``: if there are more than 10000 samples or 250 features and outputs.
-        Not used if ``X_val`` is given.
+        by ``criterion``. ``"auto"``: if there are more than 10000 samples or 250 features and outputs (of
+        at most as many samples as features: samples and outputs). Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.

@@ -62,13 +62,23 @@ class GrowthRun(Run):
         n, d = known.X.shape
         #: Orthonormal columns that span the samples, where there are fewer of them than features.
         self.basis: Tensor | None = None
-        if n <= d and n <= _SPANNED_ROWS and self.operator is None and not settings.get("keep_units"):
+        if self._spans(n, d) and not settings.get("keep_units"):
             _, size, V = torch.linalg.svd(known.X, full_matrices=False)
             rank = max(1, int((size > d * torch.finfo(V.dtype).eps * size[0]).sum()))
             self.basis = V[:rank].T.contiguous()
             for part in (self.samples, self.everything, self.held_out):
                 if part is not None:
                     part.X = part.X @ self.basis
+
+    def _spans(self, n: int, d: int) -> bool:
+        """Whether coordinates in the span of the samples take the place of the features."""
+        return n <= d and n <= _SPANNED_ROWS and self.estimator.operator is None
+
+    def complete(self, row: dict[str, Any]) -> None:
+        """Count the features, not the coordinates."""
+        if self.basis is not None and row["architecture"][0] == self.basis.shape[1]:
+            (d, rank), (_, *rest) = self.basis.shape, row["architecture"]
+            row |= {"architecture": (d, *rest), "n_parameters": row["n_parameters"] + (d - rank) * rest[0]}
 
     def _raw(self, network: Network) -> Network:
         return super()._raw(network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T))
@@ -81,7 +91,7 @@ class GrowthRun(Run):
         return 2.0 * n * (d + c) * self.estimator.max_neurons
 
     def _curvature_kind(self, n: int, d: int, c: int) -> str:
-        d = min(n, d) if n <= _SPANNED_ROWS else d
+        d = n if self._spans(n, d) else d
         work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
         return "kronecker" if is_classifier(self.estimator) and work > _DENSE_WORK else "dense"
 
@@ -90,12 +100,12 @@ class GrowthRun(Run):
             return False
         return self.curvature_kind == "kronecker" or super()._first_order(n)
 
-    def _stops_early(self, n: int, n_columns: int) -> bool:
+    def _stops_early(self, n: int, d: int, c: int) -> bool:
         if self.estimator.penalty == "path":  # the duality gap judges
             return False
-        n_columns = min(n, n_columns) if n <= _SPANNED_ROWS else n_columns
-        dear = n_columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
-        return super()._stops_early(n, n_columns) or (self.estimator.early_stopping == "auto" and dear and n > 10)
+        columns = (n if self._spans(n, d) else d) + c
+        dear = columns > _EARLY_STOPPING_FEATURES or self.curvature_kind == "kronecker"
+        return super()._stops_early(n, d, c) or (self.estimator.early_stopping == "auto" and dear and n > 10)
 
     def _fit_networks(self) -> None:
         """Grow one network per activation, and store their average or the better one."""
@@ -105,11 +115,13 @@ class GrowthRun(Run):
             names = ["relu"]
         parts = [] if self.previous is None else summands(cast(MLP, self._fitted()))
         fitted = {part.activation.name: part for part in parts}
-        had_line = fitted.pop("identity", None) is not None
+        line_before = fitted.pop("identity", None)
         starts: dict[str, MLP | None] = {**fitted} or dict.fromkeys(names)
-        shallow = self.curvature_kind == "dense" and len(estimator._hidden_layer_sizes()) == 1
+        depths = {len(estimator._hidden_layer_sizes()), *(part.depth for part in parts)}
+        shallow = self.curvature_kind == "dense" and depths == {1}
         averages = shallow and len(starts) == 2
         neurons = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
+        room = estimator.max_neurons - (0 if line_before is None or not fitted else line_before.layer_sizes[1])
         grown: list[Grown] = []
         history: list[dict[str, Any]] = []
         self.rival: list[float] = []
@@ -120,8 +132,7 @@ class GrowthRun(Run):
             others = sum(neurons.values()) - neurons[name]
             shared = averages and (bool(fitted) or 2 * others <= estimator.max_neurons)
             with self._threads():
-                room = estimator.max_neurons - others * shared
-                trained, problem, rows, monitor = self._grow(name, start, room, stopped)
+                trained, problem, rows, monitor = self._grow(name, start, room - others * shared, stopped)
             if self.curvature_kind == "kronecker":  # where a fit is dear
                 self.rival = [row["criterion"] for row in rows]
             self._extend(history, trained, rows, monitor)
@@ -129,13 +140,15 @@ class GrowthRun(Run):
             neurons[name], stopped = trained.network.layer_sizes[1], monitor.stopped
         best, members = max(grown, key=lambda found: found.trained.criterion), grown  # the first one, if equal
         line = None
-        if shallow and estimator.activation == "auto" and estimator.penalty == "l2" and (had_line or not stopped):
+        if shallow and estimator.activation == "auto" and estimator.penalty == "l2" and (line_before or not stopped):
             line = self._line(grown, history)
-        if line is not None:
-            best, members = line, [line, *(found for found in grown if found.width)]
+        joined = [found for found in (line, *grown) if found is not None and found.width]
+        fits = sum(found.width for found in joined) <= estimator.max_neurons
+        if line is not None and (fits or not fitted):
+            best, members = line, joined
         elif not averages or min(neurons.values()) == 0:
             members = [best]
-        if len(members) > 1 and (fitted or sum(found.width for found in members) <= estimator.max_neurons):
+        if len(members) > 1 and (fitted or fits):
             with self._threads():
                 best = self._averaged(members, history)
         self._store(best, history)
@@ -185,7 +198,7 @@ class GrowthRun(Run):
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
         if problem.operator is not None or c > estimator.max_neurons:
             return None
-        p = (min(n, d) + 1) * c
+        p = (d + 1) * c
         if training.gauss_newton_work(n, c, p) + 10 * p**3 > _LINEAR_WORK:
             return None
         try:

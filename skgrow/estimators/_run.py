@@ -64,7 +64,7 @@ class Run:
         held_out, self.everything = None, None
         if validation is not None:
             held_out = Samples.build(*validation, self.device, self.dtype)
-        elif self._stops_early(n, d + c):
+        elif self._stops_early(n, d, c):
             self.everything = samples
             generator = torch.Generator().manual_seed(self.seed)
             samples, held_out = samples.split(estimator.validation_fraction, generator)
@@ -104,7 +104,7 @@ class Run:
         large = n > 10 * training.FULL_BATCH_SAMPLES or self.estimator.preconditioner is not None
         return solver in ("adam", "sgd") or (solver == "auto" and large)
 
-    def _stops_early(self, n: int, n_columns: int) -> bool:  # noqa: ARG002
+    def _stops_early(self, n: int, d: int, c: int) -> bool:  # noqa: ARG002
         """Return whether validation data are held out."""
         choice = self.estimator.early_stopping
         if choice == "auto":
@@ -253,6 +253,9 @@ class Run:
         estimator.alpha_ = trained.alpha
         estimator.validation_scores_ = self._validation_scores(history)
 
+    def complete(self, row: dict[str, Any]) -> None:
+        """Make a row of the history one of the fitted network, where training has another one."""
+
     def _validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
         if self.held_out is None:
             return None
@@ -280,8 +283,9 @@ class StageMonitor(training.Monitor):
 
     def stage(self, row: dict[str, Any], network: Network) -> None:
         """Log the row and call the callbacks, which may ask to stop."""
-        self.log(row)
         run = self.run
+        run.complete(row)
+        self.log(row)
         stop = _callbacks.report_stage(
             run.context, run.estimator, run.callback_data, lambda: run._reconstruction(network)
         )

@@ -101,7 +101,7 @@ class LevenbergMarquardtState:
                 gain = float(self.objective - value)
                 if gain > 0 and self._stays_supported(trial):
                     # chained, so that values compare although the penalty moves
-                    self.value *= float(value) / float(self.objective)
+                    self.value *= float(value) / float(self.objective) if float(self.objective) else 1.0
                     self._accept(trial, gain / max(float(predicted), 1e-300))
                     return self.value
             self.damping *= self.growth
