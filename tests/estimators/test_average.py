@@ -359,3 +359,22 @@ def test_an_interrupt_while_it_is_fitted_keeps_the_networks(monkeypatch):
     with pytest.warns(UserWarning, match="interrupted by user"):
         est = GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
     assert est.activation_ == "relu+tanh"
+
+
+def test_a_warm_start_does_not_exceed_the_budget_for_it():
+    X, y = nearly_linear(40)
+    est = GrowingRegressor(max_neurons=12, warm_start=True, n_exchanges=0, random_state=0)
+    for _ in range(3):
+        assert est.fit(X, y).architecture_[1] <= 12
+    rng = np.random.default_rng(0)
+    Y = X @ rng.normal(size=(5, 7))
+    est = GrowingRegressor(max_neurons=8, warm_start=True, n_exchanges=0, random_state=0).fit(X, np.abs(Y))
+    assert est.fit(X, Y + 0.3 * rng.normal(size=Y.shape)).architecture_[1] <= 8
+
+
+def test_a_deep_network_goes_on_without_it():
+    X, y = nearly_linear(40)
+    est = GrowingRegressor(hidden_layer_sizes=(2, 2), max_neurons=8, max_iter=20, n_exchanges=0, random_state=0)
+    est.fit(X, y).set_params(warm_start=True, hidden_layer_sizes=(0,)).fit(X, y)
+    assert len(est.architecture_) == 4
+    assert "identity" not in est.activation_

@@ -7,6 +7,7 @@ import pytest
 from sklearn.base import clone
 
 from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow.inspection._growth_curve import _returned_row
 
 
 def data(n=60, d=80, n_new=200, seed=0, kind="regression"):
@@ -108,3 +109,39 @@ def test_a_validation_set_is_seen_through_the_span():
     est = GrowingRegressor(activation="tanh", n_exchanges=0, random_state=0).fit(X, y, X_val=X_new, y_val=y_new)
     best = max(row["criterion"] for row in est.history_ if row["accepted"])
     assert np.mean((est.predict(X_new) - y_new) ** 2) / 2 / y.var() == pytest.approx(-best, rel=1e-6)
+
+
+@pytest.mark.parametrize("criterion", ["loo", "evidence"])
+def test_few_noisy_samples_are_not_interpolated(criterion):
+    """The iteration of the evidence would end there, with next to no noise."""
+    rng = np.random.RandomState(0)
+    w, X = rng.normal(size=25) / 5, rng.normal(size=(15, 25))
+    y = X @ w + 0.3 * rng.normal(size=15)
+    X_new = rng.normal(size=(500, 25))
+    y_new = X_new @ w + 0.3 * rng.normal(size=500)
+    est = GrowingRegressor(criterion=criterion, max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
+    assert est.activation_ == "identity"
+    assert est.score(X_new, y_new) > 0.2
+    mean, std = est.predict(X_new, return_std=True)
+    assert np.mean(np.abs(y_new - mean) < 1.96 * std) > 0.9
+    assert est.noise_variance_ > 0.01
+
+
+def test_rows_of_the_history_are_of_networks_of_all_features():
+    X, y, *_ = data(30)
+    est = GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
+    assert all(row["architecture"][0] == 80 for row in est.history_)
+    for row in est.history_:
+        d, h, c = row["architecture"]
+        assert row["n_parameters"] == (d + 1) * h + (h + 1) * c
+    assert _returned_row(est) is not None
+
+
+@pytest.mark.parametrize(("d", "held_out"), [(60, False), (245, True), (1000, False)])
+def test_validation_data_are_held_out_where_the_evidence_is_dear(d, held_out):
+    """Of 260 samples; of fewer than 250 that see more features it is not."""
+    n = 260 if d < 260 else 100
+    X, y, *_ = data(n, d, n_new=1)
+    Y = np.column_stack([y] * 6)
+    est = GrowingRegressor(activation="tanh", max_stages=0, random_state=0).fit(X, Y)
+    assert (est.validation_scores_ is not None) == held_out
