@@ -5,8 +5,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -15,6 +14,7 @@ from sklearn.base import is_classifier
 from torch import Tensor
 
 from skgrow import growth, training
+from skgrow.estimators._grown import EVIDENCE_PARAMETERS, Grown
 from skgrow.estimators._run import Run, StageMonitor
 from skgrow.networks import (
     MLP,
@@ -25,16 +25,11 @@ from skgrow.networks import (
     linear,
     summands,
     with_inputs,
-    without_outer_kinks,
 )
 from skgrow.training import Trained
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
 _EARLY_STOPPING_FEATURES = 250
-
-#: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
-_EVIDENCE_PARAMETERS = 3000
-_COVARIANCE_PARAMETERS = 2000
 
 #: The evidence uses the dense Gauss-Newton matrix where, at so many neurons, it takes no more operations than this.
 _DENSE_NEURONS, _DENSE_WORK = 20, 1e10
@@ -259,7 +254,7 @@ class GrowthRun(Run):
         solver = self._make_solver(generator)
         schedule = self._schedule()
         if validation is None and problem.curvature_kind == "dense":
-            max_neurons = min(max_neurons, max(1, (_EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
+            max_neurons = min(max_neurons, max(1, (EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)
         monitor.stopped = stopped
         policy = self._policy(problem, solver, schedule, max_neurons, monitor, generator)
@@ -409,76 +404,6 @@ class GrowthRun(Run):
         estimator._posterior = members if None not in members else None
 
 
-@dataclass
-class Grown:
-    """A trained network and its problem; of an average also its networks and their weights.
-
-    Of a linear model also the ``plain`` map, without a layer of identities: its parameters are those that the data
-    determine.
-    """
-
-    trained: Trained
-    problem: Any
-    name: str
-    parts: Sequence[Grown] = ()
-    shares: Sequence[float] = (1.0,)
-    plain: MLP | None = None
-    curvature: Any = None
-
-    @property
-    def width(self) -> int:
-        """Number of neurons of the first hidden layer."""
-        return self.trained.network.layer_sizes[1]
-
-    @property
-    def network(self) -> MLP:
-        """What curvature and evidence are taken of."""
-        return cast(MLP, self.trained.network) if self.plain is None else self.plain
-
-    def measure(self) -> None:
-        """Compute curvature and evidence, where they are not too dear."""
-        problem, trained = self.problem, self.trained
-        network, n = self.network, problem.total_weight
-        p, c = network.n_parameters, network.layer_sizes[-1]
-        dense = problem.curvature_kind == "dense"
-        if not dense or (p <= _EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
-            self.curvature = training.curvature_of(network, problem)
-        if self.curvature is not None and self.curvature.is_finite():
-            mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
-            trained.evidence = training.evidence(
-                network, trained.loss, self.curvature, n, mask, alpha, False, problem.loss
-            )
-
-    def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
-        """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
-
-        None where it is not finite.
-
-        A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
-        moved away, or the deviation would jump to that of the prior right beyond it.
-        """
-        problem, trained, curvature = self.problem, self.trained, None
-        whole, n = self.network.n_parameters <= _COVARIANCE_PARAMETERS, problem.total_weight
-        network = without_outer_kinks(self.network if whole else trained.network, problem.X)
-        if self.curvature is not None and whole:
-            same = network is self.network
-            curvature = self.curvature if same else training.curvature_of(network, problem)
-        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite():
-            gram = curvature.gram
-        elif math.isfinite(trained.loss):
-            gram = growth.output_gauss_newton(network, problem)
-        else:
-            return None
-        root = _covariance_root(gram, problem.penalty_weights(network)[-len(gram) :], trained.alpha, noise, n)
-        biases = [bias.tolist() for bias in network.biases]
-        if network is self.plain:  # the identities are certain
-            certain = trained.network.n_parameters - len(root)
-            root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
-            biases.append([0.0] * len(biases[0]))
-        unseen = noise / max(trained.alpha, 1e-12) if whole else 0.0
-        return {"share": share, "biases": biases, "root": root.to("cpu").numpy(), "unseen": unseen}
-
-
 class RaceMonitor(StageMonitor):
     """Also ends the path of an activation that is behind after the first growth."""
 
@@ -499,10 +424,3 @@ class RaceMonitor(StageMonitor):
 def _auto_block(n_outputs: int) -> int:
     """Neurons per block: three, and of several classes one towards and one away from each."""
     return 3 if n_outputs == 1 else max(3, 2 * n_outputs)
-
-
-def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
-    """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
-    factor = training.damped_cholesky(gram, alpha / n * mask)
-    eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-    return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)
