@@ -10,7 +10,7 @@ from skgrow.training._curvature import (
     curvature_of,
     damped_cholesky,
 )
-from skgrow.training._evidence import Evidence, evidence, next_penalty
+from skgrow.training._evidence import Evidence, evidence
 from skgrow.training._first_order import Adam, MiniBatchState, StochasticGradient
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
@@ -66,7 +66,6 @@ __all__ = [
     "is_linear",
     "leave_one_out",
     "measured",
-    "next_penalty",
     "shares_of",
     "sum_over_samples",
 ]

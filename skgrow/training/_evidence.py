@@ -59,7 +59,8 @@ class Evidence:
         NaN without a penalty, where there is no prior.
     gcv : float
         Generalised cross-validation: estimated loss on new data; the mean squared error per output where the loss is
-        half of it. Infinite where the network has too many effective parameters for the data.
+        half of it. Effective parameters count 1.4 times, of a linear model once. Infinite where the network has too
+        many of them for the data.
     """
 
     alpha: float

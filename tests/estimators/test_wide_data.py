@@ -51,14 +51,14 @@ def test_what_is_learned_is_as_good_as_few_features_allow():
 
 
 def test_features_that_are_copies_are_one_feature_of_larger_scale():
-    """The same kernel and so, to rounding, the same network."""
+    """The same kernel, and so about the same function; the search starts from other coordinates."""
     X, y, X_new, _ = data(60, 4)
     settings = {"activation": "tanh", "standardize": False, "alpha": 0.5, "n_exchanges": 0, "max_stages": 1}
     est = GrowingRegressor(random_state=0, **settings)
     one = clone(est).fit(5 * X, y)
     many = clone(est).fit(np.repeat(X, 25, 1), y)  # 100 features of rank 4
-    linear = np.mean((one.predict(5 * X_new) - many.predict(np.repeat(X_new, 25, 1))) ** 2)
-    assert linear < 1e-2 * np.var(y)
+    difference = np.mean((one.predict(5 * X_new) - many.predict(np.repeat(X_new, 25, 1))) ** 2)
+    assert difference < 1e-2 * np.var(y)
 
 
 def test_the_deviation_knows_directions_without_samples():
@@ -145,3 +145,13 @@ def test_validation_data_are_held_out_where_the_evidence_is_dear(d, held_out):
     Y = np.column_stack([y] * 6)
     est = GrowingRegressor(activation="tanh", max_stages=0, random_state=0).fit(X, Y)
     assert (est.validation_scores_ is not None) == held_out
+
+
+def test_counts_without_penalty_may_be_fitted_exactly():
+    """Then the objective is zero, and ratios of it are not."""
+    rng = np.random.RandomState(0)
+    X, w = rng.normal(size=(2, 5)), rng.normal(size=5) / np.sqrt(5)
+    y = np.abs(X @ w + 0.3 * rng.normal(size=2))
+    settings = {"max_neurons": 12, "max_stages": 2, "n_exchanges": 0, "max_iter": 50}
+    est = GrowingRegressor(loss="poisson", alpha=0, criterion="gcv", random_state=0, **settings).fit(X, y)
+    assert np.isfinite(est.predict(X)).all()
