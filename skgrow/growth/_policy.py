@@ -20,6 +20,9 @@ from skgrow.training import Action, History, Problem, Trained
 #: Half widths of smoothing, relative to the spread of a neuron's pre-activation over the number of neurons.
 _SMOOTHING = (2.0, 0.5)
 
+#: Share of its penalty with which a classifying network grows: with all of it new neurons may stay next to linear.
+_PENALTY_SHARE = 0.3
+
 
 @dataclass(frozen=True)
 class Proposal:
@@ -133,24 +136,13 @@ class GrowthPolicy:
             or room <= 0
             or self.stages >= self.max_stages
         )
-        size = max((len(p.block.b) for p in proposals), default=0)
-        if ended or decrease <= max(self.tol * current.loss, self._least(current, size)):
+        if ended or decrease <= self.tol * current.loss:
             return None
         self.stages += 1
-        self.problem.alpha = current.alpha
+        # the evidence took the penalty for a smaller network; where noise is estimated, larger weights would claim less
+        frees = self.problem.auto_alpha and self.problem.loss.known_dispersion and not self.dear
+        self.problem.alpha = current.alpha * (_PENALTY_SHARE if frees else 1.0)
         return self._grow(current, proposals, room)
-
-    def _least(self, current: Trained, n_neurons: int) -> float:
-        """Decrease of the loss that new neurons are charged in classification, where no validation data judges.
-
-        It is Akaike's one nat of likelihood for a parameter, one a neuron. The best block of many promises more than
-        that by chance, so growth that does not reach it can not pay.
-        """
-        problem = self.problem
-        judged = math.isfinite(current.validation_loss) or not problem.loss.known_dispersion
-        if judged or len(current.network.weights) > 2:  # inside a deep network the promise is a linearised one
-            return 0.0
-        return n_neurons / problem.total_weight
 
     def _refinement(self, best: Trained) -> Action | None:
         if self.n_penalties > 0 and best.row != self.penalty_row:

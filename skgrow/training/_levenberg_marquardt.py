@@ -12,6 +12,9 @@ from skgrow.training._curvature import linearised
 from skgrow.training._evidence import Evidence, evidence, next_penalty
 from skgrow.training._problem import Problem
 
+#: Relative decrease of the objective by a step from which on the evidence sets the penalty.
+_SETTLED = 0.05
+
 
 class LevenbergMarquardt:
     r"""Solve :math:`(G + \tfrac{\alpha}{n} P + \mu I)\, s = -\nabla` and accept s if the objective falls.
@@ -19,7 +22,9 @@ class LevenbergMarquardt:
     The damping follows Nielsen's rule: after a success it falls according to the ratio of the decrease got to the
     decrease predicted, after a failure it rises ever faster.
 
-    Where ``problem.auto_alpha``, the penalty is updated by the evidence after every accepted step.
+    Where ``problem.auto_alpha``, the penalty is updated by the evidence after every accepted step; where the dispersion
+    is known, from the first step on that lowers the objective by less than a twentieth, since the evidence is a
+    statement about minima. (Where it is estimated it has to follow the loss.)
 
     A neuron of a piecewise linear network whose kink has fewer than ``support`` samples per incoming weight on its
     smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
@@ -53,6 +58,7 @@ class LevenbergMarquardtState:
         self.solver, self.network, self.problem = solver, network, problem
         self.evidence: Evidence | None = None
         self.converged = False
+        self.settled = not problem.loss.known_dispersion
         self.growth = 2.0
         self._linearise()
         self.value = float(self.objective)
@@ -65,7 +71,7 @@ class LevenbergMarquardtState:
         self.penalised = problem.penalty_weights(network)
         self.data_loss = loss
         self.alpha = problem.alpha  # that the network was found with
-        if problem.auto_alpha:
+        if problem.auto_alpha and self.settled:
             before = self.evidence
             self.evidence = evidence(
                 network,
@@ -90,7 +96,7 @@ class LevenbergMarquardtState:
 
     def step(self) -> float:
         """Take one step that lowers the objective, or find that there is none (``converged``)."""
-        gradient = self.gradient
+        gradient, damping = self.gradient, self.damping
         for _ in range(12):
             solution = self.curvature.solve(self.ridge, self.penalised, self.damping, -gradient[:, None])
             if solution is not None:
@@ -102,10 +108,15 @@ class LevenbergMarquardtState:
                 if gain > 0 and self._stays_supported(trial):
                     # chained, so that values compare although the penalty moves
                     self.value *= float(value) / float(self.objective) if float(self.objective) else 1.0
+                    self.settled = self.settled or gain < _SETTLED * abs(float(self.objective))
                     self._accept(trial, gain / max(float(predicted), 1e-300))
                     return self.value
             self.damping *= self.growth
             self.growth *= 2
+        if self.problem.auto_alpha and not self.settled:  # a minimum for a penalty that the evidence has not seen
+            self.settled, self.damping, self.growth = True, damping, 2.0
+            self._linearise()
+            return self.step()
         self.converged = True
         return self.value if math.isfinite(float(self.objective)) else math.nan
 

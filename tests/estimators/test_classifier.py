@@ -343,6 +343,18 @@ def test_moons_are_told_apart_on_new_data(solver, activation):
     assert est.score(new, labels) > 0.82
 
 
+@pytest.mark.parametrize("n", [150, 200, 300])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_growth_does_not_end_with_neurons_next_to_linear(activation, n):
+    """A first block can end as a line, of cross-entropy 0.31; that line's penalty must not hold the next block."""
+    new, labels = two_classes(4000, seed=99)
+    errors = []
+    for seed in range(3):
+        est = GrowingClassifier(activation=activation, random_state=0).fit(*two_classes(n, seed=seed))
+        errors.append(log_loss(labels, est.predict_proba(new)))
+    assert np.median(errors) < 0.2
+
+
 def test_what_is_grown_beats_a_straight_line():
     X, y = two_classes(300, noise=0.2)
     new, labels = two_classes(1000, noise=0.2, seed=1)

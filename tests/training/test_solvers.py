@@ -17,6 +17,7 @@ from skgrow.training import (
     AutoSolver,
     History,
     LevenbergMarquardt,
+    Logistic,
     Monitor,
     Problem,
     StochasticGradient,
@@ -142,6 +143,32 @@ def test_levenberg_marquardt_leaves_kinks_without_support_where_they_are():
     state = run(network, problem, LevenbergMarquardt(support=2.0), max_iter=10)
     torch.testing.assert_close(state.network.weights[0][0], network.weights[0][0], rtol=0, atol=0)
     assert not torch.equal(state.network.weights[0][1], network.weights[0][1])
+
+
+@pytest.mark.parametrize("at_minimum", [False, True])
+def test_of_classes_the_penalty_waits_until_descent_has_settled(at_minimum):
+    """The evidence is a statement about minima; at one it is asked at once."""
+    network, problem = random_case(c=1)
+    problem = Problem(problem.X, (problem.Y > 0).to(problem.Y), alpha=0.5, loss=Logistic())
+    if at_minimum:
+        network = run(network, problem, LevenbergMarquardt(), max_iter=500).network
+    problem.auto_alpha = True
+    state, waited = LevenbergMarquardt().start(network, problem), 0
+    while problem.alpha == 0.5:
+        before = float(problem.objective(state.network))
+        state.step()
+        drop = (
+            1
+            - float(
+                problem.data_loss(state.network)
+                + 0.25 / 60 * problem.penalty_weights(network) @ state.network.theta.square()
+            )
+            / before
+        )
+        assert (problem.alpha == 0.5) == (drop >= 0.05)
+        waited += problem.alpha == 0.5
+    assert state.evidence is not None
+    assert (waited == 0) == at_minimum
 
 
 def test_auto_takes_second_order_then_full_batch_then_mini_batch_with_size():
