@@ -97,8 +97,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         loss per parameter.
 
     block_size : int or "auto", default=3
-        Neurons added at a time; ``"auto"`` is 3, and twice the number of outputs if there are several. Three ReLU
-        neurons can form a hat function.
+        Neurons added at a time; ``"auto"`` is 3, or 6 where there are ten samples for each of their weights, and at
+        least twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
 
     max_neurons : int, default=100
         Largest number of hidden neurons.

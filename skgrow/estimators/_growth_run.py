@@ -40,6 +40,9 @@ _SPANNED_ROWS = 2000
 #: Operations beyond which no linear model is fitted.
 _LINEAR_WORK = 1e11
 
+#: Samples behind each weight of a block of more than three neurons.
+_SAMPLES_PER_WEIGHT = 10
+
 #: Rows of the history after which the second activation is compared with the first: the start and one growth.
 _RACE_ROWS = 2
 
@@ -332,6 +335,7 @@ class GrowthRun(Run):
     ) -> Any:
         estimator = self.estimator
         rough = growth.Plateau(tol=5e-2, patience=2)
+        block, sizes = estimator.block_size, (problem.n_samples, problem.X.shape[1], problem.Y.shape[1])
 
         def descend(network: MLP, on: training.Problem) -> MLP:
             return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
@@ -341,7 +345,7 @@ class GrowthRun(Run):
             descend=descend,
             search=growth.SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
             schedule=schedule,
-            block_size=_auto_block(problem.Y.shape[1]) if estimator.block_size == "auto" else estimator.block_size,
+            block_size=_auto_block(*sizes) if block == "auto" else block,
             max_neurons=max_neurons,
             max_extensions=estimator.max_extensions,
             max_stages=estimator.max_stages,
@@ -421,6 +425,7 @@ class RaceMonitor(StageMonitor):
         self.stopped = self.stopped or self.beaten
 
 
-def _auto_block(n_outputs: int) -> int:
-    """Neurons per block: three, and of several classes one towards and one away from each."""
-    return 3 if n_outputs == 1 else max(3, 2 * n_outputs)
+def _auto_block(n: int, d: int, n_outputs: int) -> int:
+    """Neurons per block: three, six with ten samples for each of their weights, two for each of several outputs."""
+    block = 6 if n >= _SAMPLES_PER_WEIGHT * 6 * (d + 1 + n_outputs) else 3
+    return max(block, 2 * n_outputs) if n_outputs > 1 else block

@@ -138,11 +138,25 @@ class GrowthPolicy:
         )
         if ended or decrease <= self.tol * current.loss:
             return None
+        if not self._may_pay(current, proposals):
+            return None
         self.stages += 1
         # the evidence took the penalty for a smaller network; where noise is estimated, larger weights would claim less
         frees = self.problem.auto_alpha and self.problem.loss.known_dispersion and not self.dear
         self.problem.alpha = current.alpha * (_PENALTY_SHARE if frees else 1.0)
         return self._grow(current, proposals, room)
+
+    def _may_pay(self, current: Trained, proposals: list[Proposal]) -> bool:
+        """Whether a classifier that no validation data judge has a nat of likelihood left for each new parameter.
+
+        That is Akaike's charge: growth could not pay it if it brought the loss to zero.
+        """
+        problem = self.problem
+        if math.isfinite(current.validation_loss) or not problem.loss.known_dispersion:
+            return True
+        sizes = current.network.layer_sizes
+        added = sum(len(p.block.b) * (sizes[p.layer] + 1 + sizes[p.layer + 2]) for p in proposals)
+        return current.loss * problem.total_weight > added
 
     def _refinement(self, best: Trained) -> Action | None:
         if self.n_penalties > 0 and best.row != self.penalty_row:

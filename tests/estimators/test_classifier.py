@@ -9,7 +9,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_iris, make_moons, make_multilabel_classification
+from sklearn.datasets import load_iris, load_wine, make_moons, make_multilabel_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_predict
@@ -353,6 +353,22 @@ def test_growth_does_not_end_with_neurons_next_to_linear(activation, n):
         est = GrowingClassifier(activation=activation, random_state=0).fit(*two_classes(n, seed=seed))
         errors.append(log_loss(labels, est.predict_proba(new)))
     assert np.median(errors) < 0.2
+
+
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_growth_ends_where_less_likelihood_is_left_than_a_block_has_parameters(activation):
+    X, y = load_wine(return_X_y=True)
+    est = GrowingClassifier(activation=activation, random_state=0).fit(X, y)
+    last = est.history_[-1]
+    assert last["predicted_decrease"] > 0  # the search would have gone on
+    assert last["train_loss"] * len(y) < 6 * (13 + 1 + 3)  # two neurons per class
+
+
+@pytest.mark.parametrize(("n", "neurons"), [(239, 3), (240, 6)])
+def test_blocks_are_of_six_with_ten_samples_per_weight(n, neurons):
+    X, y = two_classes(n)
+    est = GrowingClassifier(activation="tanh", max_stages=1, random_state=0).fit(X, y)
+    assert [row["architecture"] for row in est.history_] == [(2, 0, 1), (2, neurons, 1)]
 
 
 def test_what_is_grown_beats_a_straight_line():
