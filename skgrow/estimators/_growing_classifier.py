@@ -46,8 +46,9 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
     criterion : {"evidence", "loo", "gcv"}, default="evidence"
         What says, without validation data, when growing ends and which stage is returned: the log
         evidence, or the cross-entropy on new data estimated by leaving out one sample at a time or from the effective
-        parameters. A gain of less than one nat in all counts as none. ReLU networks, and all where the
-        Gauss-Newton matrix is dear, take ``"gcv"`` for ``"loo"``.
+        parameters. A gain of less than one nat in all counts as none, and growth ends where fewer nats are left than
+        new neurons would have parameters. ReLU networks, and all where the Gauss-Newton matrix is dear, take ``"gcv"``
+        for ``"loo"``.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"}, default="auto"
         Levenberg-Marquardt, L-BFGS, or mini-batches of Adam or SGD with Nesterov momentum. ``"auto"`` takes the

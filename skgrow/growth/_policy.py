@@ -149,12 +149,13 @@ class GrowthPolicy:
     def _may_pay(self, current: Trained, proposals: list[Proposal]) -> bool:
         """Whether a classifier that no validation data judge has a nat of likelihood left for each new parameter.
 
-        That is Akaike's charge: growth could not pay it if it brought the loss to zero.
+        That is Akaike's charge: growth could not pay it if it brought the loss to zero. A first block always may, since
+        under a strong penalty a parameter counts for less than one.
         """
-        problem = self.problem
-        if math.isfinite(current.validation_loss) or not problem.loss.known_dispersion:
+        problem, sizes = self.problem, current.network.layer_sizes
+        judged = math.isfinite(current.validation_loss) or not problem.loss.known_dispersion
+        if judged or not sizes[-2]:
             return True
-        sizes = current.network.layer_sizes
         added = sum(len(p.block.b) * (sizes[p.layer] + 1 + sizes[p.layer + 2]) for p in proposals)
         return current.loss * problem.total_weight > added
 
