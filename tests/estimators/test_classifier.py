@@ -364,13 +364,11 @@ def test_growth_ends_where_less_likelihood_is_left_than_a_block_has_parameters(a
     assert last["train_loss"] * len(y) < 6 * (13 + 1 + 3)  # two neurons per class
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_a_first_block_is_tried_however_many_parameters_it_has(activation):
-    X = np.random.default_rng(0).normal(size=(60, 40))  # 126 parameters, 42 nats
+def test_a_first_block_is_tried_however_many_parameters_it_has():
+    X = np.random.default_rng(0).normal(size=(120, 40))  # 126 parameters, 83 nats
     y = (X[:, :3].sum(1) > 0).astype(int)
-    est = GrowingClassifier(activation=activation, random_state=0).fit(X, y)
-    assert est.coefs_[0].shape[1] > 0
-    assert est.score(X, y) > 0.8
+    est = GrowingClassifier(activation="tanh", random_state=0).fit(X, y)
+    assert est.coefs_[0].shape == (40, 3)
 
 
 @pytest.mark.parametrize(("n", "neurons"), [(239, 3), (240, 6)])
