@@ -10,8 +10,8 @@ from sklearn.model_selection import train_test_split
 from benchmarks._report import bars, table, write
 from benchmarks._tabular_data import CLASSIFICATION
 from skgrow import SensLIClassifier
-from skgrow.growth import Every
 from skgrow.networks import Activation, ConvNet
+from skgrow.training import Every
 
 IMAGES = {"digits": (8, 360, 60), "mnist_5k": (28, 1000, 20)}  # edge of an image, test images, epochs
 MOMENTUM = {"plain": 0.0, "momentum": 0.9}

@@ -10,9 +10,11 @@ from scipy.stats import binomtest
 
 from benchmarks._report import bars, table, write
 from skgrow.datasets import make_spirals
-from skgrow.growth import AtEpochs, InsertionPolicy
+from skgrow.insertion import InsertionPolicy
 from skgrow.networks import MLP, Activation, ResNet, glorot
-from skgrow.training import CrossEntropy, History, Monitor, Problem, StochasticGradient, fit
+from skgrow.problem import CrossEntropy, Problem
+from skgrow.solvers import StochasticGradient
+from skgrow.training import AtEpochs, History, Monitor, fit
 
 # settings -----------------------------------------------------------------------------------------------
 

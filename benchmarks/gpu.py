@@ -23,7 +23,8 @@ import torch
 from benchmarks._report import RESULTS, table, write
 from skgrow.growth import PolarSearch
 from skgrow.networks import MLP, Activation
-from skgrow.training import Adam, Problem
+from skgrow.problem import Problem
+from skgrow.solvers import Adam
 
 #: Hidden neurons of the Gauss-Newton matrix (2041 parameters at d = 100) and of the epoch.
 GAUSS_NEWTON_NEURONS = 20

@@ -37,7 +37,8 @@ from benchmarks._report import bars, table, write
 from benchmarks._tabular_data import mnist_5k
 from skgrow.networks import MLP, Activation, glorot
 from skgrow.preconditioning import FrobeniusPreconditioner, SecondMoment, kfac
-from skgrow.training import Adam, CrossEntropy, Problem, StochasticGradient
+from skgrow.problem import CrossEntropy, Problem
+from skgrow.solvers import Adam, StochasticGradient
 
 # methods ---------------------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from sklearn.model_selection import train_test_split
 
 from skgrow import SensLIClassifier
 from skgrow.datasets import make_spirals
-from skgrow.growth import Every
+from skgrow.training import Every
 
 X, y = make_spirals(600, random_state=0)
 X_train, X_test, y_train, y_test = train_test_split(X, y, train_size=450, random_state=0)

@@ -62,10 +62,10 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
         return validate_sample_weight(factors if weight is None else factors * weight, n)
 
     def _make_loss(self, samples: Any) -> Any:  # noqa: ARG002
-        from skgrow import training
+        from skgrow.problem import CrossEntropy, Logistic
 
         single = len(self.classes_) == 2 or self._multilabel
-        return training.Logistic() if single else training.CrossEntropy()
+        return Logistic() if single else CrossEntropy()
 
     def _store_network(self, network: Any, dtype: type) -> None:
         super()._store_network(network, dtype)

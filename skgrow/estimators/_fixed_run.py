@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgrow import growth, training
 from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.networks import MLP, Activation, Network, glorot
+from skgrow.training import Every, FixedPolicy, History, Trained, fit
 
 
 class FixedRun(Run):
@@ -29,7 +29,7 @@ class FixedRun(Run):
         return super()._rates() | {"patience": 3 if self.estimator.learning_rate == "adaptive" else None}
 
     def _schedule(self) -> Any:
-        return growth.Every(self.estimator.stage_epochs)
+        return Every(self.estimator.stage_epochs)
 
     def _fit_networks(self) -> None:
         estimator, samples = self.estimator, self.samples
@@ -42,15 +42,15 @@ class FixedRun(Run):
             else self._fitted()
         )
 
-        def report(trained: training.Trained) -> dict[str, Any]:
+        def report(trained: Trained) -> dict[str, Any]:
             state = getattr(trained.state, "preconditioner", None)
             return {} if state is None else state.report(trained.network, problem)
 
         patience = -(-estimator.n_iter_no_change // estimator.stage_epochs)
-        policy = training.FixedPolicy(estimator.tol, patience, report if estimator.report_layers else None)
-        monitor, history = BudgetMonitor(self, "mlp"), training.History()
+        policy = FixedPolicy(estimator.tol, patience, report if estimator.report_layers else None)
+        monitor, history = BudgetMonitor(self, "mlp"), History()
         with self._threads():
-            best = training.fit(
+            best = fit(
                 network,
                 problem,
                 self._make_solver(generator),

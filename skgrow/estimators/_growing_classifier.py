@@ -55,8 +55,8 @@ class GrowingClassifier(NetworkClassifier, GrowingNetwork):
         first that is affordable for the size of data and network.
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
-        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
-        :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
+        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.training.Plateau`,
+        :class:`~skgrow.training.Every`, :class:`~skgrow.training.AtEpochs`, :class:`~skgrow.training.TargetLoss`).
 
     search : {"polar", "random", "gradmax", "firefly"} or component, default="polar"
         How new neurons are found: :class:`~skgrow.growth.PolarSearch` or, as baselines,

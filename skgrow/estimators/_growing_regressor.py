@@ -85,8 +85,8 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         first that is affordable for the size of data and network.
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
-        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.growth.Plateau`,
-        :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`, :class:`~skgrow.growth.TargetLoss`).
+        When to grow: a name, or a component of :mod:`skgrow.growth` (:class:`~skgrow.training.Plateau`,
+        :class:`~skgrow.training.Every`, :class:`~skgrow.training.AtEpochs`, :class:`~skgrow.training.TargetLoss`).
 
     search : {"polar", "random", "gradmax", "firefly"} or component, default="polar"
         How new neurons are found: :class:`~skgrow.growth.PolarSearch` or, as baselines,
@@ -454,7 +454,7 @@ class GrowingRegressor(NetworkRegressor, GrowingNetwork):
         import torch
 
         from skgrow.networks import from_standardized, summands, with_inputs
-        from skgrow.training import sum_over_samples
+        from skgrow.problem import sum_over_samples
 
         if self._posterior is None:
             raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")

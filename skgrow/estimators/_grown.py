@@ -10,8 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from skgrow import growth, training
+from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
+from skgrow.problem import DenseCurvature, curvature_of, damped_cholesky
+from skgrow.solvers import gauss_newton_work, output_gauss_newton
 from skgrow.training import Trained
 
 #: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
@@ -51,13 +53,11 @@ class Grown:
         network, n = self.network, problem.total_weight
         p, c = network.n_parameters, network.layer_sizes[-1]
         dense = problem.curvature_kind == "dense"
-        if not dense or (p <= EVIDENCE_PARAMETERS and training.gauss_newton_work(problem.n_samples, c, p) < 4e11):
-            self.curvature = training.curvature_of(network, problem)
+        if not dense or (p <= EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, c, p) < 4e11):
+            self.curvature = curvature_of(network, problem)
         if self.curvature is not None and self.curvature.is_finite():
             mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
-            trained.evidence = training.evidence(
-                network, trained.loss, self.curvature, n, mask, alpha, False, problem.loss
-            )
+            trained.evidence = evidence(network, trained.loss, self.curvature, n, mask, alpha, False, problem.loss)
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
         """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
@@ -72,11 +72,11 @@ class Grown:
         network = without_outer_kinks(self.network if whole else trained.network, problem.X)
         if self.curvature is not None and whole:
             same = network is self.network
-            curvature = self.curvature if same else training.curvature_of(network, problem)
-        if isinstance(curvature, training.DenseCurvature) and curvature.is_finite():
+            curvature = self.curvature if same else curvature_of(network, problem)
+        if isinstance(curvature, DenseCurvature) and curvature.is_finite():
             gram = curvature.gram
         elif math.isfinite(trained.loss):
-            gram = growth.output_gauss_newton(network, problem)
+            gram = output_gauss_newton(network, problem)
         else:
             return None
         root = _covariance_root(gram, problem.penalty_weights(network)[-len(gram) :], trained.alpha, noise, n)
@@ -91,6 +91,6 @@ class Grown:
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
     """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
-    factor = training.damped_cholesky(gram, alpha / n * mask)
+    factor = damped_cholesky(gram, alpha / n * mask)
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)

@@ -13,9 +13,18 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
-from skgrow import growth, training
 from skgrow.estimators._grown import EVIDENCE_PARAMETERS, Grown
 from skgrow.estimators._run import Run, StageMonitor
+from skgrow.growth import (
+    SEARCHES,
+    CertificatePolicy,
+    GrowthPolicy,
+    averaged,
+    constant_network,
+    estimated_error,
+    linear_model,
+    shares_of,
+)
 from skgrow.networks import (
     MLP,
     Activation,
@@ -26,7 +35,9 @@ from skgrow.networks import (
     summands,
     with_inputs,
 )
-from skgrow.training import Trained
+from skgrow.problem import Problem
+from skgrow.solvers import FullyCorrective, gauss_newton_work, refit_output
+from skgrow.training import History, Monitor, Plateau, Trained, descend, fit
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
 _EARLY_STOPPING_FEATURES = 250
@@ -90,7 +101,7 @@ class GrowthRun(Run):
 
     def _curvature_kind(self, n: int, d: int, c: int) -> str:
         d = n if self._spans(n, d) else d
-        work = training.gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
+        work = gauss_newton_work(n, c, (d + 1 + c) * _DENSE_NEURONS)
         return "kronecker" if is_classifier(self.estimator) and work > _DENSE_WORK else "dense"
 
     def _first_order(self, n: int) -> bool:
@@ -165,7 +176,7 @@ class GrowthRun(Run):
     def _averaged(self, members: list[Grown], history: list[dict[str, Any]]) -> Grown:
         """Return the average of networks, or the better one where the others' weights would be too small."""
         criterion = self.estimator.criterion
-        shares = training.shares_of([training.estimated_error(found.trained, criterion) for found in members])
+        shares = shares_of([estimated_error(found.trained, criterion) for found in members])
         members = [found for found, share in zip(members, shares, strict=True) if share > 0]
         shares = [share for share in shares if share > 0]
         if len(members) == 1:
@@ -174,7 +185,7 @@ class GrowthRun(Run):
         for found in members:
             found.measure()
         problem = members[0].problem
-        mean = training.averaged([found.trained for found in members], shares, problem, validation, criterion)
+        mean = averaged([found.trained for found in members], shares, problem, validation, criterion)
         seconds = [max(row["time"] for row in history if row["activation"] == found.name) for found in members]
         row = history[members[int(np.argmax(shares))].trained.row] | {
             "time": sum(seconds),
@@ -197,11 +208,11 @@ class GrowthRun(Run):
         if problem.operator is not None or c > estimator.max_neurons:
             return None
         p = (d + 1) * c
-        if training.gauss_newton_work(n, c, p) + 10 * p**3 > _LINEAR_WORK:
+        if gauss_newton_work(n, c, p) + 10 * p**3 > _LINEAR_WORK:
             return None
         try:
             with self._threads():
-                plain = growth.linear_model(problem, validation, criterion)
+                plain = linear_model(problem, validation, criterion)
         except torch.linalg.LinAlgError:
             return None
         except KeyboardInterrupt:
@@ -218,7 +229,7 @@ class GrowthRun(Run):
             return None
         wider = direct_sum(trained.network, MLP((d, 0, c), torch.zeros_like(b), Activation("relu")))
         generator = torch.Generator().manual_seed(self.seed)
-        monitor, solver = training.Monitor(), self._make_solver(generator)
+        monitor, solver = Monitor(), self._make_solver(generator)
         policy = self._policy(problem, solver, self._schedule(), estimator.max_neurons, monitor, generator)
         try:
             row |= policy.indicators(wider, policy.proposals(wider))
@@ -264,13 +275,13 @@ class GrowthRun(Run):
         if start is None:
             shape = MLP((d, *estimator._hidden_layer_sizes(), c), None, Activation(name, estimator.negative_slope))
             network = glorot(shape, self.seed, samples.X)
-            network = growth.refit_output(network, problem)
+            network = refit_output(network, problem)
         elif start.activation.name != cast(str, estimator.activation_):  # of an average
-            network = growth.refit_output(start, problem)
+            network = refit_output(start, problem)
         else:
             network = start
-        history = training.History()
-        best = training.fit(
+        history = History()
+        best = fit(
             network,
             problem,
             solver,
@@ -297,16 +308,16 @@ class GrowthRun(Run):
         estimator = self.estimator
         problem = self._problem(self.samples, alpha=float(estimator.alpha), penalty_kind="path")
         activation = Activation(name, estimator.negative_slope)
-        network = growth.constant_network(problem, activation) if start is None else start
+        network = constant_network(problem, activation) if start is None else start
         generator = torch.Generator().manual_seed(self.seed)
-        policy = growth.CertificatePolicy(problem, generator, max_neurons=estimator.max_neurons)
-        monitor, history = RaceMonitor(self, name), training.History()
-        best = training.fit(
+        policy = CertificatePolicy(problem, generator, max_neurons=estimator.max_neurons)
+        monitor, history = RaceMonitor(self, name), History()
+        best = fit(
             network,
             problem,
-            growth.FullyCorrective(),
+            FullyCorrective(),
             policy,
-            growth.Plateau(),
+            Plateau(),
             max_iter=estimator.max_iter,
             monitor=monitor,
             history=history,
@@ -322,8 +333,8 @@ class GrowthRun(Run):
         """Train the network chosen on all rows, those held out included, with the penalty found."""
         assert self.everything is not None  # noqa: S101
         problem = self._problem(self.everything, alpha=best.alpha)
-        state = training.descend(
-            best.network, problem, solver, growth.Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
+        state = descend(
+            best.network, problem, solver, Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
         )
         row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
         best.network, best.row = state.network, len(history)
@@ -334,16 +345,16 @@ class GrowthRun(Run):
         self, problem: Any, solver: Any, schedule: Any, max_neurons: int, monitor: Any, generator: torch.Generator
     ) -> Any:
         estimator = self.estimator
-        rough = growth.Plateau(tol=5e-2, patience=2)
+        rough = Plateau(tol=5e-2, patience=2)
         block, sizes = estimator.block_size, (problem.n_samples, problem.X.shape[1], problem.Y.shape[1])
 
-        def descend(network: MLP, on: training.Problem) -> MLP:
-            return training.descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
+        def descended(network: MLP, on: Problem) -> MLP:
+            return descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
 
-        return growth.GrowthPolicy(
+        return GrowthPolicy(
             problem=problem,
-            descend=descend,
-            search=growth.SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
+            descend=descended,
+            search=SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
             schedule=schedule,
             block_size=_auto_block(*sizes) if block == "auto" else block,
             max_neurons=max_neurons,
@@ -365,7 +376,7 @@ class GrowthRun(Run):
 
     def _grown_on(self, network: Any, problem: Any, solver: Any, generator: Any) -> tuple[Any, Tensor | None]:
         neurons = self.estimator.max_neurons
-        policy = self._policy(problem, solver, self._schedule(), neurons, training.Monitor(), generator)
+        policy = self._policy(problem, solver, self._schedule(), neurons, Monitor(), generator)
         d, c = network.layer_sizes[0], network.layer_sizes[-1]
         if network.activation.name == "identity":
             network = direct_sum(network, MLP((d, 0, c), network.theta.new_zeros(c), Activation("tanh")))

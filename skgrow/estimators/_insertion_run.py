@@ -7,9 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgrow import growth, training
 from skgrow.estimators._run import BudgetMonitor, Run
+from skgrow.growth import PolarSearch
+from skgrow.insertion import InsertionPolicy
 from skgrow.networks import Network, glorot
+from skgrow.training import History, Plateau, fit
 
 
 class InsertionRun(Run):
@@ -23,7 +25,7 @@ class InsertionRun(Run):
 
     def _schedule(self) -> Any:
         if self.estimator.schedule == "plateau":
-            return growth.Plateau(tol=1e-2, patience=10)
+            return Plateau(tol=1e-2, patience=10)
         return super()._schedule()
 
     def _rates(self) -> dict[str, Any]:
@@ -33,12 +35,12 @@ class InsertionRun(Run):
             "new_factor": estimator.new_layer_rate,
         }
 
-    def _policy(self, problem: Any, generator: torch.Generator, patience: int | None) -> growth.InsertionPolicy:
+    def _policy(self, problem: Any, generator: torch.Generator, patience: int | None) -> InsertionPolicy:
         estimator = self.estimator
         norm = estimator.norm
         if norm == "auto":
             norm = "operator" if estimator.architecture == "cnn" else "frobenius"
-        return growth.InsertionPolicy(
+        return InsertionPolicy(
             problem=problem,
             schedule=self._schedule(),
             norm=norm,
@@ -51,7 +53,7 @@ class InsertionRun(Run):
             patience=patience,
             widen=estimator.widen,
             action=estimator.action,
-            search=growth.PolarSearch(),
+            search=PolarSearch(),
             block_size=estimator.block_size,
             max_neurons=estimator.max_neurons,
         )
@@ -67,9 +69,9 @@ class InsertionRun(Run):
         else:
             network = self._fitted()
         policy = self._policy(problem, generator, None if validation is None else estimator.n_iter_no_change)
-        monitor, history = BudgetMonitor(self, estimator.architecture), training.History()
+        monitor, history = BudgetMonitor(self, estimator.architecture), History()
         with self._threads():
-            best = training.fit(
+            best = fit(
                 network,
                 problem,
                 self._make_solver(generator),

@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 
-from skgrow import growth, multilevel, training
+from skgrow import multilevel
 from skgrow.estimators._fixed_run import FixedRun
 from skgrow.estimators._run import BudgetMonitor, StageMonitor
 from skgrow.networks import Network
+from skgrow.training import Every, History, Monitor, Plateau, fit
 
 
 class MGOptRun(FixedRun):
@@ -25,7 +26,7 @@ class MGOptRun(FixedRun):
 
     def _schedule(self) -> Any:
         named = self.estimator.schedule == "plateau"
-        schedule = growth.Plateau(tol=0.1, patience=3) if named else super(FixedRun, self)._schedule()
+        schedule = Plateau(tol=0.1, patience=3) if named else super(FixedRun, self)._schedule()
         return _Until(schedule, self.estimator.target_loss)
 
     def _make_solvers(self, hierarchy: multilevel.Hierarchy, n_levels: int, generator: torch.Generator) -> list[Any]:
@@ -57,7 +58,7 @@ class MGOptRun(FixedRun):
         n_levels = estimator._count_levels(hierarchy, template)
         self.levels = levels = multilevel.build_levels(hierarchy, template, whole, n_levels)
         solvers = self._make_solvers(hierarchy, n_levels, generator)
-        monitor, history = _FineMonitor(self, estimator.architecture), training.History()
+        monitor, history = _FineMonitor(self, estimator.architecture), History()
         state = None
         with self._threads():
             if self.previous is not None:
@@ -92,12 +93,12 @@ class MGOptRun(FixedRun):
                 cycles=2 if estimator.cycle == "W" else 1,
             )
             held_out = self.held_out
-            best = training.fit(
+            best = fit(
                 network,
                 levels[0].problem,
                 solvers[0],
                 policy,
-                growth.Every(estimator.check_every),
+                Every(estimator.check_every),
                 max_iter=estimator.max_iter,
                 monitor=monitor,
                 history=history,
@@ -145,7 +146,7 @@ class _FineMonitor(BudgetMonitor):
 class _LevelMonitor(StageMonitor):
     """Logs the coarse levels; an interruption there ends training on all levels."""
 
-    def __init__(self, run: Any, finest: training.Monitor) -> None:
+    def __init__(self, run: Any, finest: Monitor) -> None:
         self.finest = finest
         super().__init__(run, "coarse")
 

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from skgrow import training
 from skgrow.estimators._data import Samples, Scaling
+from skgrow.problem import Operator, derivative, gradient, is_linear
 
 _ALLOWED = "None, 'gradient', ('directional', v) with a vector v of n_features numbers, or a callable (f, X) -> (n, k)"
 
 
-def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> training.Operator:
+def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> Operator:
     """Return the operator, with the change of input units inside.
 
     Raises
@@ -25,21 +25,21 @@ def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> training
     n_columns = samples.Y.shape[1]
     components = 1
     if operator == "gradient":
-        rule, components = training.gradient(d), d
+        rule, components = gradient(d), d
         if n_columns != d:
             raise ValueError(
                 f"operator='gradient' needs y of shape (n_samples, {d}), a gradient a row; got {n_columns}."
             )
     elif isinstance(operator, tuple):
-        rule = training.derivative(_direction(operator, d).to(X))
+        rule = derivative(_direction(operator, d).to(X))
     elif callable(operator):
         rule = _checked(operator)
     else:
         raise ValueError(f"operator must be {_ALLOWED}; got {operator!r}.")
     if components == 1 and n_columns != 1:
         raise ValueError(f"operator={operator!r} needs y of shape (n_samples,); got {n_columns} columns.")
-    built = training.Operator(rule, components, scaling.x_mean, scaling.x_scale, given=X)
-    if callable(operator) and not training.is_linear(rule, X):
+    built = Operator(rule, components, scaling.x_mean, scaling.x_scale, given=X)
+    if callable(operator) and not is_linear(rule, X):
         raise ValueError(
             "operator must be linear in f, column by column; the callable given is not (on random functions)."
         )

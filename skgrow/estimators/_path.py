@@ -118,7 +118,7 @@ def growing_path(
     from skgrow.growth import PolarSearch, constant_network, polar_maximum
     from skgrow.growth._certificate import optimal_path
     from skgrow.networks import Activation
-    from skgrow.training import Problem
+    from skgrow.problem import Problem
 
     samples = Samples.build(points, targets, weight, torch.device("cpu"), torch.float64).merged()
     problem = Problem(samples.X, samples.Y, samples.weight)

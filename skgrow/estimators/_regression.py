@@ -36,14 +36,14 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, TrainedNetwork):
         return y
 
     def _make_loss(self, samples: Any) -> Any:
-        from skgrow import training
         from skgrow.estimators._data import noise_scale
+        from skgrow.problem import Huber, Poisson, Quantile, SquaredError
 
         if self.loss == "huber":
-            return training.Huber(self.epsilon * noise_scale(samples))
+            return Huber(self.epsilon * noise_scale(samples))
         if self.loss == "quantile":
-            return training.Quantile(self.quantile)
-        return training.Poisson() if self.loss == "poisson" else training.SquaredError()
+            return Quantile(self.quantile)
+        return Poisson() if self.loss == "poisson" else SquaredError()
 
     def _target_kind(self) -> str:
         return {"squared_error": "mean", "huber": "median", "quantile": "median", "poisson": "log"}[self.loss]

@@ -13,13 +13,22 @@ from sklearn.utils import check_random_state
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from skgrow import growth, training
 from skgrow.estimators import _callbacks
 from skgrow.estimators._base import network_attributes
 from skgrow.estimators._data import Samples, Scaling, resolve_device
 from skgrow.networks import MLP, Activation, Network, from_standardized
 from skgrow.preconditioning import as_preconditioner
-from skgrow.training import Trained
+from skgrow.problem import Problem
+from skgrow.solvers import (
+    FULL_BATCH_SAMPLES,
+    LBFGS,
+    Adam,
+    AutoSolver,
+    LevenbergMarquardt,
+    StochasticGradient,
+    refit_output,
+)
+from skgrow.training import SCHEDULES, Monitor, Trained
 
 #: Entries of X, or of a mini-batch, up to which one thread is used on a CPU.
 _SINGLE_THREAD_SIZE = 50_000
@@ -101,7 +110,7 @@ class Run:
     def _first_order(self, n: int) -> bool:
         """Return whether single precision will do: with mini-batches."""
         solver = self.estimator.solver
-        large = n > 10 * training.FULL_BATCH_SAMPLES or self.estimator.preconditioner is not None
+        large = n > 10 * FULL_BATCH_SAMPLES or self.estimator.preconditioner is not None
         return solver in ("adam", "sgd") or (solver == "auto" and large)
 
     def _stops_early(self, n: int, d: int, c: int) -> bool:  # noqa: ARG002
@@ -149,9 +158,9 @@ class Run:
             return _thread_pools().limit(limits=1)
         return nullcontext()
 
-    def _problem(self, samples: Samples, **settings: Any) -> training.Problem:
+    def _problem(self, samples: Samples, **settings: Any) -> Problem:
         Y = samples.Y if self.operator is None else self.operator.stacked(samples.Y)
-        return training.Problem(
+        return Problem(
             samples.X,
             Y,
             samples.weight,
@@ -179,16 +188,16 @@ class Run:
         rates = {"learning_rate": estimator.learning_rate_init, "batch_size": batch_size, "generator": generator}
         rates |= self._rates() | {"preconditioner": preconditioner}
         if estimator.solver == "sgd" or (estimator.solver == "auto" and preconditioner is not None):
-            return training.StochasticGradient(momentum=getattr(estimator, "momentum", 0.9), **rates)
-        adam = training.Adam(**rates)
-        lm, lbfgs = training.LevenbergMarquardt(support=self._kink_support), training.LBFGS()
+            return StochasticGradient(momentum=getattr(estimator, "momentum", 0.9), **rates)
+        adam = Adam(**rates)
+        lm, lbfgs = LevenbergMarquardt(support=self._kink_support), LBFGS()
         if estimator.solver == "auto":
-            return training.AutoSolver(lm, lbfgs, adam)
+            return AutoSolver(lm, lbfgs, adam)
         return {"lm": lm, "lbfgs": lbfgs, "adam": adam}[estimator.solver]
 
     def _schedule(self) -> Any:
         schedule = self.estimator.schedule
-        return growth.SCHEDULES[schedule]() if isinstance(schedule, str) else schedule
+        return SCHEDULES[schedule]() if isinstance(schedule, str) else schedule
 
     def update(self) -> None:
         """Train the fitted network on a further batch, and grow it on a plateau (``partial_fit``)."""
@@ -198,7 +207,7 @@ class Run:
         problem.alpha = estimator.alpha_ * problem.total_weight / estimator._total_weight
         rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
         rates["preconditioner"] = as_preconditioner(estimator.preconditioner)
-        adam = training.Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
+        adam = Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)
         state = adam.start(self._fitted(), problem)
         moments = getattr(estimator, "_moments", None) or {}
         state.restore({key: torch.as_tensor(value.copy()) for key, value in moments.items()})
@@ -262,7 +271,7 @@ class Run:
         problem = self._problem(self.held_out)
         d, c = self.samples.X.shape[1], problem.Y.shape[1]
         constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("relu"))
-        total = float(problem.data_loss(growth.refit_output(constant, problem)))
+        total = float(problem.data_loss(refit_output(constant, problem)))
         return [1 - row["validation_loss"] / total if total > 0 else math.nan for row in history]
 
     def _reconstruction(self, network: Network | None = None) -> dict[str, Any]:
@@ -274,7 +283,7 @@ class Run:
         return found | {"_y_ndim": self.y_ndim}
 
 
-class StageMonitor(training.Monitor):
+class StageMonitor(Monitor):
     """Keeps the loss curve of one path, logs its stages and passes them to the callbacks."""
 
     def __init__(self, run: Run, name: str) -> None:

@@ -49,8 +49,8 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
 
     schedule : {"plateau", "every", "at_epochs", "target_loss"} or schedule, default="plateau"
         When an insertion is considered: a name, or a component of :mod:`skgrow.growth`
-        (:class:`~skgrow.growth.Plateau`, :class:`~skgrow.growth.Every`, :class:`~skgrow.growth.AtEpochs`,
-        :class:`~skgrow.growth.TargetLoss`). ``"plateau"`` is here less than one per cent in ten epochs; on a plateau
+        (:class:`~skgrow.training.Plateau`, :class:`~skgrow.training.Every`, :class:`~skgrow.training.AtEpochs`,
+        :class:`~skgrow.training.TargetLoss`). ``"plateau"`` is here less than one per cent in ten epochs; on a plateau
         where nothing is inserted training ends.
 
     tau : float, default=1.0
@@ -58,8 +58,8 @@ class SensLIClassifier(NetworkClassifier, InsertingNetwork):
         weights there are (4.18). Not negative; larger values insert fewer layers.
 
     norm : {"auto", "frobenius", "frobenius_scaled", "operator", "operator_2", "operator_1"}, default="auto"
-        Of the gradients that are compared, see :func:`skgrow.growth.gradient_norm`. ``"auto"`` is the operator norm for
-        convolutions and Frobenius' for the others.
+        Of the gradients that are compared, see :func:`skgrow.insertion.gradient_norm`. ``"auto"`` is the operator norm
+        for convolutions and Frobenius' for the others.
 
     merit_samples : int or None, default=None
         Random rows on which merits are estimated; None: all.

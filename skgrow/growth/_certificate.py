@@ -31,12 +31,13 @@ import torch
 from torch import Tensor
 
 from skgrow.growth._arrangement import path_candidates
-from skgrow.growth._fully_corrective import FullyCorrective, require_path_problem
 from skgrow.growth._polar import ascend, polar_value
-from skgrow.growth._schedules import Plateau
 from skgrow.growth._search import PolarSearch
 from skgrow.networks import MLP, Activation, widen
-from skgrow.training import Action, History, Monitor, Problem, Trained, fit
+from skgrow.problem import Problem
+from skgrow.solvers._fully_corrective import FullyCorrective, require_path_problem
+from skgrow.training import Action, History, Monitor, Trained, fit
+from skgrow.training._schedules import Plateau
 
 #: Samples up to which the polar problem in the plane is solved exactly: about a second, growing with their square.
 _EXACT_2D = 1000

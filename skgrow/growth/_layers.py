@@ -1,8 +1,4 @@
-r"""Growth inside deep networks: the final layers as a network of their own, and the linearised problem of any layer.
-
-The last hidden layer and the output are a network with one hidden layer on the data :math:`x' = s(R_{L-2}(x))`, the
-outputs of the layer below (Feischl, Rieder and Zehetgruber, section 4.1; the activation is missing there). What is
-known of one hidden layer holds for this head.
+r"""Growth inside deep networks: the linearised problem of any hidden layer.
 
 A neuron h added to an earlier layer with outgoing weights a changes the pre-activations above by :math:`h a^T`, and
 the output to first order by :math:`J_k h a`, with :math:`J_k = \partial F/\partial y_{k+1}` (section 4.2). The loss
@@ -13,53 +9,11 @@ gives the weights a and a decrease of the loss, comparable across layers.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP, Network
-from skgrow.training import Problem, damped_cholesky, gram_matrix, sum_over_samples
-
-
-def head_of(network: MLP, problem: Problem) -> tuple[MLP, Problem]:
-    """Return the last hidden layer and the output as a network of one hidden layer, and its problem."""
-    depth = len(network.weights)
-    if depth == 2:
-        return network, problem
-    head = MLP.from_arrays(network.weights[-2:], network.biases[-2:], network.activation)
-    inputs = network.hidden(problem.X, depth - 2)
-    operator = problem.operator
-    if operator is not None:
-        operator = operator.through(lambda x: network.hidden(x, depth - 2), problem.X)
-    return head, replace(problem, X=inputs, operator=operator)
-
-
-def joined(network: MLP, head: MLP) -> MLP:
-    """Return the network with another head of equal inputs and outputs."""
-    if len(network.weights) == 2:
-        return head
-    weights, biases = network.weights[:-2] + head.weights, network.biases[:-2] + head.biases
-    return MLP.from_arrays(weights, biases, network.activation)
-
-
-def layer_problem(network: Network, problem: Problem, layer: int) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Return the polar problem of a hidden layer.
-
-    Returns
-    -------
-    inputs : Tensor of shape (n, w_in)
-        Of the layer.
-    E : Tensor of shape (n, w_next)
-        Backpropagated negative gradient :math:`E_k` at the pre-activations of the next layer.
-    basis : Tensor of shape (n, w + 1)
-        Features of the layer and the constant: at a stationary point E is orthogonal to them.
-    """
-    state = network.forward_pass(problem.X)
-    i = network.hidden_maps[layer]
-    E = network.backward_pass(state, problem.loss.negative_gradient(problem.outputs(network), problem.Y))[i + 1]
-    H = state.inputs[i + 1]
-    return state.inputs[i], E, torch.cat([H, H.new_ones(len(H), 1)], 1)
+from skgrow.networks import MLP
+from skgrow.problem import Problem, damped_cholesky, gram_matrix, layer_problem, sum_over_samples
 
 
 def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tensor) -> tuple[Tensor, Tensor, float]:

@@ -6,16 +6,11 @@ import math
 from dataclasses import replace
 from operator import itemgetter
 
-from skgrow.growth._refit import output_gauss_newton, refit_output
+from skgrow.criteria import evidence
 from skgrow.networks import MLP, Activation
-from skgrow.training import (
-    DenseCurvature,
-    Problem,
-    Trained,
-    curvature_of,
-    evidence,
-    measured,
-)
+from skgrow.problem import DenseCurvature, Problem, curvature_of
+from skgrow.solvers._output_layer import output_gauss_newton, refit_output
+from skgrow.training import Trained, measured
 
 #: The largest penalty tried is this power of ten of the one as large as the largest sum of squares; decades below.
 _LARGEST, _DECADES = 1, 10

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import Activation
-from skgrow.training import Operator
+from skgrow.problem import Operator
 
 
 def neuron_features(X: Tensor, activation: Activation, V: Tensor, operator: Operator | None = None) -> Tensor:

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from skgrow.growth._layers import append_inside, head_of, joined, layer_problem, linearised_refit
+from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._polar import refit_decrease
-from skgrow.growth._refit import leave_out_losses, refit_output
 from skgrow.growth._search import Block
 from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
-from skgrow.training import Action, History, Problem, Trained
+from skgrow.problem import Problem, head_of, joined, layer_problem
+from skgrow.solvers._output_layer import leave_out_losses, refit_output
+from skgrow.training import Action, History, Trained
 
 #: Half widths of smoothing, relative to the spread of a neuron's pre-activation over the number of neurons.
 _SMOOTHING = (2.0, 0.5)

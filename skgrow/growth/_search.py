@@ -13,7 +13,7 @@ from torch import Tensor
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._polar import ascend, neuron_features, orthonormal, polar_value, refit_decrease
 from skgrow.networks import Activation
-from skgrow.training import CHUNK_BYTES, Operator
+from skgrow.problem import CHUNK_BYTES, Operator
 
 #: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection. The roughness
 #: (integral of the squared second derivative) of a sigmoid grows with the cube of its slope, and one steeper than 1 has

@@ -23,7 +23,7 @@ from skgrow.growth._search import (
     _weighted_quantiles,
 )
 from skgrow.networks import Activation
-from skgrow.training import Operator
+from skgrow.problem import Operator
 
 #: Range of the slopes of smooth random neurons, in units of one over the standard deviation of the projection: that of
 #: the polar search.

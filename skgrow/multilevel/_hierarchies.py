@@ -14,7 +14,7 @@ from skgrow.multilevel._bases import lanczos_basis
 from skgrow.multilevel._subspace import SubspaceNetwork
 from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
 from skgrow.networks import MLP, ConvNet, Network, ResNet
-from skgrow.training import Problem
+from skgrow.problem import Problem
 
 
 class Hierarchy(BaseEstimator):

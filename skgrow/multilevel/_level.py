@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network
-from skgrow.training import Problem
+from skgrow.problem import Problem
 
 
 @dataclass

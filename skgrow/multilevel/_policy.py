@@ -11,7 +11,9 @@ from skgrow.multilevel._hierarchies import Hierarchy
 from skgrow.multilevel._level import Correction, Level, LevelProblem, Work
 from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network, glorot
-from skgrow.training import Action, FixedPolicy, History, MiniBatchState, Monitor, Problem, Trained, descend, fit
+from skgrow.problem import Problem
+from skgrow.solvers import MiniBatchState
+from skgrow.training import Action, FixedPolicy, History, Monitor, Trained, descend, fit
 
 #: Lengths of a correction that are tried, from 1, each half of the one before; then there is none.
 _TRIALS = 4

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow.preconditioning._inner_products import InnerProduct
-from skgrow.training import gram_matrix
+from skgrow.problem import gram_matrix
 
 
 class Covariance(InnerProduct):

@@ -14,7 +14,7 @@ from torch import Tensor
 from skgrow.networks import patches
 from skgrow.preconditioning._covariance import Covariance, SecondMoment
 from skgrow.preconditioning._inner_products import Euclidean, InnerProduct, Sobolev
-from skgrow.training import Loss
+from skgrow.problem import Loss
 
 #: Short names.
 INNER_PRODUCTS = {

@@ -14,7 +14,7 @@ from torch import Tensor
 from skgrow.networks import MLP, LayerPass, Network
 from skgrow.preconditioning._covariance import Covariance
 from skgrow.preconditioning._layers import Layer, fisher_seeds, learn, make_layers, widen_side
-from skgrow.training import Problem
+from skgrow.problem import Problem
 
 #: Steps between two adaptations of the damping, and the factor per step (Martens and Grosse, section 6.5).
 _ADAPT_EVERY, _ADAPT_FACTOR = 5, 19 / 20

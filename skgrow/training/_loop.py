@@ -13,12 +13,12 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skgrow.criteria._evidence import Evidence, evidence, next_penalty
+from skgrow.criteria._leave_one_out import leave_one_out
 from skgrow.networks import Network
-from skgrow.training._curvature import curvature_of
-from skgrow.training._evidence import Evidence, evidence, next_penalty
+from skgrow.problem._curvature import curvature_of
+from skgrow.problem._problem import Problem
 from skgrow.training._history import History
-from skgrow.training._leave_one_out import leave_one_out
-from skgrow.training._problem import Problem
 
 #: Relative gain of the criterion that counts as one: less is no reason to exchange neurons or to keep more of them.
 _LEAST_GAIN = 1e-3

@@ -10,7 +10,7 @@ from sklearn.datasets import load_diabetes, load_wine, make_friedman1, make_regr
 from sklearn.linear_model import Ridge
 
 from skgrow import GrowingClassifier, GrowingRegressor
-from skgrow.training._levenberg_marquardt import LevenbergMarquardtState
+from skgrow.solvers._levenberg_marquardt import LevenbergMarquardtState
 
 
 def friedman(n=100):

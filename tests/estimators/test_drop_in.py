@@ -25,7 +25,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from skgrow import GrowingRegressor
-from skgrow.growth import Plateau, PolarSearch
+from skgrow.growth import PolarSearch
+from skgrow.training import Plateau
 
 SMALL = {"activation": "tanh", "max_neurons": 6, "n_exchanges": 0, "max_iter": 60, "random_state": 0}
 

@@ -9,8 +9,9 @@ from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.exceptions import ConvergenceWarning
 
 from skgrow import GrowingRegressor
-from skgrow.growth import AtEpochs, Every, Plateau, PolarSearch, TargetLoss
+from skgrow.growth import PolarSearch
 from skgrow.networks import from_torch
+from skgrow.training import AtEpochs, Every, Plateau, TargetLoss
 
 
 def waves(n=120, d=2, noise=0.1, seed=0):
@@ -470,7 +471,7 @@ def test_divergence_warns_once_and_keeps_the_best_weights(solver, activation):
 
 @pytest.mark.parametrize("step", [0, 1, 10])
 def test_keyboard_interrupt_keeps_the_model_so_far(step, monkeypatch):
-    from skgrow.training._levenberg_marquardt import LevenbergMarquardtState
+    from skgrow.solvers._levenberg_marquardt import LevenbergMarquardtState
 
     X, y = waves()
     steps = itertools.count()
@@ -514,7 +515,7 @@ def test_the_torch_module_of_a_fit_is_the_same_function():
 
 @pytest.mark.parametrize("schedule", ["plateau", "every", "at_epochs", "target_loss"])
 def test_every_short_name_is_the_component_with_its_defaults(schedule):
-    from skgrow.growth import SCHEDULES
+    from skgrow.training import SCHEDULES
 
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 2))

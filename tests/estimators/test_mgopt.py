@@ -15,8 +15,8 @@ from torch.nn.functional import max_pool2d
 
 from skgrow import MGOptClassifier, MGOptRegressor
 from skgrow.estimators._mgopt_run import MGOptRun
-from skgrow.growth import Every
 from skgrow.multilevel import BatchHierarchy, DepthHierarchy, LevelProblem, SubspaceHierarchy, WidthHierarchy
+from skgrow.training import Every
 
 SMALL = {"hidden_layer_sizes": (6,) * 5, "max_iter": 20, "random_state": 0}
 CNN = {"architecture": "cnn", "image_shape": (8, 8), "channels": (3, 4), "max_iter": 20, "random_state": 0}

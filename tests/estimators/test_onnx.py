@@ -21,8 +21,8 @@ from skgrow import (
     SensLIRegressor,
     register_onnx_converters,
 )
-from skgrow.growth import Every
 from skgrow.networks import ACTIVATIONS, CONVOLUTION_ACTIVATIONS
+from skgrow.training import Every
 
 TOLERANCES = {np.float32: {"rtol": 1e-4, "atol": 1e-5}, np.float64: {"rtol": 1e-8, "atol": 1e-12}}
 

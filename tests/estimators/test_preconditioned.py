@@ -18,8 +18,8 @@ from skgrow import (
     SensLIClassifier,
     SensLIRegressor,
 )
-from skgrow.growth import Every
 from skgrow.preconditioning import Covariance, FrobeniusPreconditioner, SecondMoment, Sobolev
+from skgrow.training import Every
 
 NAMES = ["covariance", "second_moment", "kfac", "sobolev", "emsa"]
 

@@ -14,7 +14,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skgrow import SensLIClassifier, SensLIRegressor
 from skgrow.datasets import make_spirals
-from skgrow.growth import AtEpochs, Every
+from skgrow.training import AtEpochs, Every
 
 FAST = {"max_iter": 40, "schedule": Every(10), "random_state": 0}
 CNN = {"architecture": "cnn", "image_shape": (8, 8), "channels": (4, 8), "random_state": 0}
@@ -278,7 +278,7 @@ def test_merit_samples_and_norms_are_used():
 
 
 def test_interruption_keeps_the_network_so_far(monkeypatch):
-    from skgrow.training import Problem
+    from skgrow.problem import Problem
 
     X, y = waves()
     calls = iter(range(10**6))

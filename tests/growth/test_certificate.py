@@ -12,13 +12,14 @@ from scipy.optimize import nnls
 from sklearn.exceptions import ConvergenceWarning
 
 from skgrow.estimators._path import growing_path
-from skgrow.growth import Plateau, PolarSearch, exact_neuron, polar_value
+from skgrow.growth import PolarSearch, exact_neuron, polar_value
 from skgrow.growth import _certificate as certificate
 from skgrow.growth._arrangement import path_candidates
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
-from skgrow.growth._fully_corrective import FullyCorrective, _LocalModel
 from skgrow.networks import MLP, Activation, widen
-from skgrow.training import Action, History, Monitor, Problem, fit
+from skgrow.problem import Problem
+from skgrow.solvers._fully_corrective import FullyCorrective, _LocalModel
+from skgrow.training import Action, History, Monitor, Plateau, fit
 
 RELU = Activation("relu")
 PIECEWISE_LINEAR = [RELU, Activation("leaky_relu", 0.1)]

@@ -7,9 +7,11 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from skgrow.growth import GrowthPolicy, Plateau, PolarSearch, _policy
+from skgrow.growth import GrowthPolicy, PolarSearch, _policy
 from skgrow.networks import MLP, Activation, glorot
-from skgrow.training import LBFGS, CrossEntropy, History, KroneckerCurvature, Monitor, Problem, descend, fit
+from skgrow.problem import CrossEntropy, KroneckerCurvature, Problem
+from skgrow.solvers import LBFGS
+from skgrow.training import History, Monitor, Plateau, descend, fit
 
 
 def digits(alpha, **settings):

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skgrow import GrowingClassifier, GrowingRegressor
-from skgrow.growth import PolarSearch, refit_output
-from skgrow.growth._layers import append_inside, head_of, joined, layer_problem, linearised_refit
+from skgrow.growth import PolarSearch
+from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._policy import balance
 from skgrow.networks import MLP, Activation, merge, widen
-from skgrow.training import (
+from skgrow.problem import (
     CrossEntropy,
     Huber,
     Logistic,
@@ -21,7 +21,11 @@ from skgrow.training import (
     Problem,
     Quantile,
     SquaredError,
+    head_of,
+    joined,
+    layer_problem,
 )
+from skgrow.solvers import refit_output
 
 LOSSES = [SquaredError(), Poisson(), Huber(0.8), Quantile(0.3, 0.1), Logistic(), CrossEntropy()]
 SIZES = [(3, 4, 2), (3, 4, 3, 2), (3, 2, 4, 3, 2)]

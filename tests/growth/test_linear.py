@@ -6,8 +6,9 @@ import torch
 from sklearn.datasets import load_wine, make_regression
 from sklearn.linear_model import BayesianRidge, LogisticRegression, PoissonRegressor, Ridge
 
+from skgrow.criteria import evidence
 from skgrow.growth import linear_model
-from skgrow.training import CrossEntropy, Logistic, Poisson, Problem, SquaredError, curvature_of, evidence
+from skgrow.problem import CrossEntropy, Logistic, Poisson, Problem, SquaredError, curvature_of
 
 
 def problem_of(X, Y, weight=None, **settings):

@@ -6,11 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.growth import PolarSearch, exact_neuron, polar_value, refit_output
+from skgrow.growth import PolarSearch, exact_neuron, polar_value
 from skgrow.growth._polar import ascend
 from skgrow.growth._search import draw_rows
 from skgrow.networks import MLP, Activation, widen
-from skgrow.training import Problem
+from skgrow.problem import Problem
+from skgrow.solvers import refit_output
 
 RELU = Activation("relu")
 PIECEWISE_LINEAR = [RELU, Activation("leaky_relu", 0.1)]

@@ -5,9 +5,10 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skgrow.growth import SEARCHES, Firefly, GradMax, PolarSearch, RandomSearch, refit_output
+from skgrow.growth import SEARCHES, Firefly, GradMax, PolarSearch, RandomSearch
 from skgrow.networks import MLP, Activation
-from skgrow.training import Operator, Problem
+from skgrow.problem import Operator, Problem
+from skgrow.solvers import refit_output
 
 RELU = Activation("relu")
 ALL = pytest.mark.parametrize("name", SEARCHES)

@@ -16,7 +16,7 @@ from skgrow.multilevel import (
     build_levels,
 )
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.training import CrossEntropy, Problem
+from skgrow.problem import CrossEntropy, Problem
 
 TANH = Activation("tanh")
 

@@ -12,7 +12,7 @@ from skgrow.multilevel import (
     build_levels,
 )
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.training import CrossEntropy, Problem
+from skgrow.problem import CrossEntropy, Problem
 
 TANH = Activation("tanh")
 RESNET = ResNet((3, 4, 4, 4, 4, 4, 2), None, TANH, step=0.3)

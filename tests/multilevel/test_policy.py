@@ -6,7 +6,6 @@ from itertools import pairwise
 import pytest
 import torch
 
-from skgrow.growth import Every
 from skgrow.multilevel import (
     BatchHierarchy,
     Correction,
@@ -22,7 +21,9 @@ from skgrow.multilevel import (
 from skgrow.multilevel._level import LevelProblem
 from skgrow.multilevel._policy import prolonged
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.training import LBFGS, Adam, History, Monitor, Problem, StochasticGradient, Trained, fit
+from skgrow.problem import Problem
+from skgrow.solvers import LBFGS, Adam, StochasticGradient
+from skgrow.training import Every, History, Monitor, Trained, fit
 
 TANH = Activation("tanh")
 N = 24

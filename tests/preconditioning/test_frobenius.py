@@ -7,7 +7,6 @@ import pytest
 import torch
 from torch import nn
 
-from skgrow.growth import Every
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot, to_torch, widen
 from skgrow.preconditioning import (
     Covariance,
@@ -20,7 +19,9 @@ from skgrow.preconditioning import (
     kfac,
 )
 from skgrow.preconditioning._state import _tangent
-from skgrow.training import Adam, CrossEntropy, Logistic, Monitor, Problem, SquaredError, StochasticGradient, descend
+from skgrow.problem import CrossEntropy, Logistic, Problem, SquaredError
+from skgrow.solvers import Adam, StochasticGradient
+from skgrow.training import Every, Monitor, descend
 
 
 def task(kind="mlp", loss="cross_entropy", n=25, seed=0, activation="tanh"):

@@ -19,7 +19,7 @@ from torch import nn
 
 from skgrow.networks import MLP, Activation, glorot
 from skgrow.preconditioning import Covariance, FrobeniusPreconditioner, SecondMoment, as_preconditioner
-from skgrow.training import CrossEntropy, Problem, SquaredError
+from skgrow.problem import CrossEntropy, Problem, SquaredError
 
 N = 80
 SMALL = 1e-12

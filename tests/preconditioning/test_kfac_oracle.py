@@ -16,7 +16,7 @@ from torch import nn
 
 from skgrow.networks import MLP, Activation, ConvNet, glorot, to_torch
 from skgrow.preconditioning import FrobeniusPreconditioner, SecondMoment
-from skgrow.training import CrossEntropy, Problem, SquaredError
+from skgrow.problem import CrossEntropy, Problem, SquaredError
 
 curvlinops = pytest.importorskip("curvlinops")
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from skgrow.growth import Plateau
 from skgrow.networks import MLP, Activation
-from skgrow.training import Action, History, Monitor, Problem, fit
+from skgrow.problem import Problem
+from skgrow.training import Action, History, Monitor, Plateau, fit
 
 
 class Once:

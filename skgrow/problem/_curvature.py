@@ -1,0 +1,274 @@
+r"""Curvature of the data loss in the parameters, as the evidence needs it: dense, or a Kronecker product per layer.
+
+The dense Gauss-Newton matrix is exact and costs :math:`n c p^2`. Its Kronecker approximation (Martens and Grosse 2015)
+replaces the mean of products, layer by layer, by the product of means,
+
+.. math:: \sum_j g_j \, (\tilde x_j \tilde x_j^T) \otimes \sum_k d_{jk} d_{jk}^T \approx A \otimes B,
+
+with layer inputs :math:`\tilde x` (a one for the bias joined) and backpropagated curvature roots :math:`d_{jk}`.
+It costs no more than c gradients, and the evidence taken with it chooses penalties as well (Immer et al. 2021).
+
+Of fewer rows than parameters the dense matrix :math:`R^T R` is not formed in training: what is asked of it,
+damped, follows from :math:`R R^T` by the identity of Woodbury.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import Network
+from skgrow.problem._problem import Problem
+from skgrow.problem._reduction import gram_matrix, sum_over_samples
+
+
+class DenseCurvature:
+    """The Gauss-Newton matrix.
+
+    Parameters
+    ----------
+    gram : Tensor of shape (p, p)
+        Positive semidefinite.
+    """
+
+    def __init__(self, gram: Tensor) -> None:
+        self.gram = gram
+
+    def is_finite(self) -> bool:
+        """Whether all entries are."""
+        return bool(torch.isfinite(self.gram).all())
+
+    def largest(self) -> float:
+        """Return the largest diagonal entry."""
+        return float(self.gram.diagonal().max())
+
+    def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:
+        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
+        factor = damped_cholesky(self.gram, ridge * penalised)
+        return 2 * float(factor.diagonal().log().sum()), torch.cholesky_inverse(factor).diagonal()
+
+    def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
+        """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
+
+        None where the sum is not positive definite to rounding.
+        """
+        factor, info = torch.linalg.cholesky_ex(self.gram + torch.diag(ridge * penalised + damping))
+        return None if int(info) else torch.cholesky_solve(b, factor)
+
+    def freeze(self, frozen: Tensor) -> None:
+        """Let the parameters with True have no curvature."""
+        self.gram[frozen] = 0
+        self.gram[:, frozen] = 0
+
+
+class RowCurvature(DenseCurvature):
+    r"""The Gauss-Newton matrix :math:`R^T R` of fewer rows than parameters.
+
+    With :math:`R = (R_1, R_0)`, for penalised and free parameters, and damping s and :math:`s_0` of the two,
+
+    .. math::
+        K = I + R_1 R_1^T / s, \qquad S = R_0^T K^{-1} R_0 + s_0 I, \qquad
+        |H| = s^{p_1} |K| |S| ,
+
+    and the inverse follows by blocks. All costs are those of matrices as large as R.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (m, p)
+        R; free parameters are the last ones.
+    n_free : int
+        Number of free parameters.
+    first : (Tensor of shape (m, w), Tensor of shape (m, d)), optional
+        Derivatives and inputs whose products, row by row, are the first w d columns: those of incoming weights. Their
+        part of :math:`R_1 R_1^T` is the product, entry by entry, of two much smaller Gram matrices.
+    """
+
+    def __init__(self, rows: Tensor, n_free: int, first: tuple[Tensor, Tensor] | None = None) -> None:
+        self.rows, self.n_free, self.first = rows, n_free, first
+
+    @cached_property
+    def gram(self) -> Tensor:  # type: ignore[override]
+        """The matrix itself."""
+        return gram_matrix(self.rows)
+
+    @cached_property
+    def _kernel(self) -> Tensor:
+        rows = self.rows[:, : -self.n_free]
+        if self.first is None:
+            return rows @ rows.T
+        D, A = self.first
+        rest = rows[:, D.shape[1] * A.shape[1] :]
+        return torch.addmm((D @ D.T).mul_(A @ A.T), rest, rest.T)
+
+    def is_finite(self) -> bool:
+        """Whether all entries are."""
+        return bool(torch.isfinite(self.rows.square().sum()))
+
+    def largest(self) -> float:
+        """Return the largest diagonal entry."""
+        return float(self.rows.square().sum(0).max())
+
+    def freeze(self, frozen: Tensor) -> None:
+        """Let the parameters with True have no curvature."""
+        self.rows = self.rows.masked_fill(frozen, 0.0)
+        if self.first is not None:
+            D, A = self.first
+            neurons = frozen[: D.shape[1] * A.shape[1]].view(D.shape[1], -1)
+            whole = bool((neurons == neurons[:, :1]).all())
+            self.first = (D.masked_fill(neurons[:, 0], 0.0), A) if whole else None
+        for name in ("gram", "_kernel"):
+            self.__dict__.pop(name, None)
+
+    def _factors(self, ridge: float, free_ridge: float) -> tuple[float, Tensor, Tensor, Tensor] | None:
+        """Return s, the Cholesky factor of K, its inverse times R_0, and the Cholesky factor of S."""
+        m, limits = len(self.rows), torch.finfo(self.rows.dtype)
+        size = float(self._kernel.diagonal().mean())
+        if not math.isfinite(size):
+            return None
+        s = max(ridge, m * limits.eps * size, limits.tiny)
+        factor = damped_cholesky(self._kernel / s, self.rows.new_ones(m))
+        free = torch.linalg.solve_triangular(factor, self.rows[:, -self.n_free :], upper=False)
+        schur = damped_cholesky(gram_matrix(free), free.new_full((self.n_free,), free_ridge))
+        return s, factor, free, schur
+
+    def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:  # noqa: ARG002
+        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``.
+
+        With ``first``, every entry of the incoming weights of a neuron is their mean.
+        """
+        found = self._factors(ridge, 0.0)
+        if found is None:
+            raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
+        s, factor, free, schur = found
+        rows, means = self.rows[:, : -self.n_free], self.rows.new_zeros(0)
+        log_det = rows.shape[1] * math.log(s) + 2 * float(factor.diagonal().log().sum() + schur.diagonal().log().sum())
+        # the inverse is 1 / s minus R^T B R
+        seen = torch.linalg.solve_triangular(
+            factor.T, torch.linalg.solve_triangular(schur, free.T, upper=False).T, upper=True
+        )
+        B = (torch.cholesky_inverse(factor) - seen @ seen.T) / s**2
+        if self.first is not None:
+            D, A = self.first
+            d = A.shape[1]
+            means = (D * ((B * (A @ A.T)) @ D)).sum(0).div_(d).repeat_interleave(d)
+            rows = rows[:, len(means) :]
+        diagonal = 1 / s - torch.cat([means, (rows * (B @ rows)).sum(0)])
+        return log_det, torch.cat([diagonal, torch.cholesky_inverse(schur).diagonal()])
+
+    def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
+
+        None where the sum is not positive definite to rounding.
+        """
+        found = self._factors(ridge + damping, damping)
+        if found is None:
+            return None
+        s, factor, free, schur = found
+        R1, R0 = self.rows[:, : -self.n_free], self.rows[:, -self.n_free :]
+        b1, b0 = b[: -self.n_free], b[-self.n_free :]
+        seen = torch.linalg.solve_triangular(factor, R1 @ b1 / s, upper=False)
+        x0 = torch.cholesky_solve(b0 - free.T @ seen, schur)
+        r = b1 - R1.T @ (R0 @ x0)
+        x1 = (r - R1.T @ torch.cholesky_solve(R1 @ r / s, factor)) / s
+        return torch.cat([x1, x0])
+
+
+class KroneckerCurvature:
+    """A Kronecker product per layer; parameters of different layers are taken as uncorrelated.
+
+    Parameters
+    ----------
+    factors : list of (Tensor of shape (w_in + 1, w_in + 1), Tensor of shape (w_out, w_out))
+        A and B of every layer.
+    first : (Tensor of shape (w_in + 1,), Tensor of shape (w_in + 1, w_in + 1)), optional
+        Eigenvalues and eigenvectors of the first A, where they are known.
+    """
+
+    def __init__(self, factors: list[tuple[Tensor, Tensor]], first: tuple[Tensor, Tensor] | None = None) -> None:
+        self.factors = factors
+        self.first = first
+
+    @classmethod
+    def of(cls, network: Network, problem: Problem) -> KroneckerCurvature:
+        """Return the curvature of a problem's data loss at a network."""
+        loss = problem.loss
+        A, first = problem.input_gram
+
+        def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, ...]:
+            state = network.forward_pass(X)
+            n, c = state.output.shape
+            seed = loss.curvature_root(state.output, Y)
+            if seed is None:
+                seed = torch.eye(c, dtype=X.dtype, device=X.device).unsqueeze(1).expand(c, n, c)
+            found = []
+            root = g.sqrt()[:, None]
+            for i, (x, d) in enumerate(zip(state.inputs, network.backward_pass(state, seed * root), strict=True)):
+                if i > 0:
+                    inputs = torch.cat([x, x.new_ones(n, 1)], 1) * root
+                    found.append(gram_matrix(inputs))
+                rows = d.flatten(0, 1)
+                found.append(gram_matrix(rows))
+            return tuple(found)
+
+        size = (4 + 2 * problem.Y.shape[1]) * network.n_activations * problem.X.element_size()
+        parts = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
+        return cls(list(zip([A, *parts[1::2]], parts[::2], strict=True)), first)
+
+    def is_finite(self) -> bool:
+        """Whether all entries are."""
+        return all(bool(torch.isfinite(part).all()) for pair in self.factors for part in pair)
+
+    def largest(self) -> float:
+        """Return the largest diagonal entry."""
+        return max(float(A.diagonal().max() * B.diagonal().max()) for A, B in self.factors if len(B) and len(A))
+
+    def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:  # noqa: ARG002
+        """Return log determinant and diagonal of the inverse of the matrix plus ``ridge`` times the identity.
+
+        Output biases count as penalised here: a constant for all networks of one problem, about.
+        """
+        log_det, diagonals = 0.0, []
+        for i, (A, B) in enumerate(self.factors):
+            lam, U = torch.linalg.eigh(A) if i > 0 or self.first is None else self.first
+            mu, V = torch.linalg.eigh(B)
+            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(1e-300)
+            log_det += float(values.log().sum())
+            inverse = V.square() @ values.reciprocal() @ U.square().T
+            diagonals += [inverse[:, :-1].reshape(-1), inverse[:, -1]]
+        return log_det, torch.cat(diagonals)
+
+
+Curvature = DenseCurvature | KroneckerCurvature
+
+
+def curvature_of(network: Network, problem: Problem) -> Curvature:
+    """Return the curvature of the kind that the problem asks for."""
+    if problem.curvature_kind == "kronecker":
+        return KroneckerCurvature.of(network, problem)
+    return linearised(network, problem)[2]
+
+
+def linearised(network: Network, problem: Problem) -> tuple[Tensor, Tensor, DenseCurvature]:
+    """Return the data loss at a network, its gradient, and its Gauss-Newton matrix in the form that costs less."""
+    n, c = problem.Y.shape
+    if problem.operator is None and n * c < network.n_parameters:
+        loss, gradient, rows, first = problem.gauss_newton_rows(network)
+        return loss, gradient, RowCurvature(rows, c, first)
+    loss, gradient, gram = problem.gauss_newton(network)
+    return loss, gradient, DenseCurvature(gram)
+
+
+def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
+    """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
+    extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
+    matrix = gram + torch.diag(damping)
+    for _ in range(40):
+        factor, info = torch.linalg.cholesky_ex(matrix)
+        if int(info) == 0:
+            return factor
+        extra = max(10 * extra, 1e-300)
+        matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+    raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")

@@ -1,0 +1,174 @@
+"""The best output layer for fixed hidden neurons: least squares or damped Newton, and leave-out losses from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP
+from skgrow.problem import Problem, damped_cholesky, sum_over_samples
+
+#: Newton steps of a refit at most, and where the matrix has more than so many rows: training goes on from there.
+_NEWTON_STEPS, _FEW_NEWTON_STEPS, _MANY_ROWS = 8, 2, 100
+
+
+def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
+    """Weighted Gram matrix of the last hidden features and the constant, and their products with the targets."""
+    if problem.operator is not None or problem.offset is not None:
+        B = problem.basis(network)
+        Y = problem.Y if problem.offset is None else problem.Y - problem.offset
+        weighted = (B * problem.g[:, None]).T
+        return weighted @ B, weighted @ Y
+
+    def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+        H = network.hidden(X)
+        B = torch.cat([H, H.new_ones(len(H), 1)], 1)
+        weighted = (B * g[:, None]).T
+        return weighted @ B, weighted @ Y
+
+    size = 4 * network.n_activations * problem.X.element_size()
+    gram, moments = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
+    return gram, moments
+
+
+def _penalised_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
+    """Return the same with the penalty on the diagonal."""
+    gram, moments = _gram(network, problem)
+    penalised = gram.diagonal()[:-1]
+    penalised += problem.alpha / problem.total_weight
+    return gram, moments
+
+
+def _unit_diagonal(gram: Tensor) -> tuple[Tensor, Tensor]:
+    """Gram matrix in double precision scaled to a unit diagonal, and the scale."""
+    gram = gram.to("cpu", torch.float64) if gram.device.type == "mps" else gram.to(torch.float64)
+    scale = gram.diagonal().clamp_min(torch.finfo(gram.dtype).tiny).rsqrt()
+    return gram * scale[:, None] * scale, scale
+
+
+def refit_output(network: MLP, problem: Problem) -> MLP:
+    """Return the network with the output layer that minimises the objective, all other weights fixed.
+
+    Least squares for the squared error, a few damped Newton steps for other losses; never worse than before.
+    """
+    refitted = _least_squares(network, problem) if problem.loss.is_quadratic else _newton(network, problem)
+    return refitted if bool(problem.objective(refitted) <= problem.objective(network)) else network
+
+
+def _with_output(network: MLP, solution: Tensor) -> MLP:
+    """Return the network with output weights and biases from a matrix of shape (w + 1, c)."""
+    theta = network.theta.clone()
+    w, b = network.slices[-1]
+    theta[w] = solution[:-1].T.reshape(-1)
+    theta[b] = solution[-1]
+    return network.with_theta(theta)
+
+
+def _least_squares(network: MLP, problem: Problem) -> MLP:
+    gram, moments = _penalised_gram(network, problem)
+    unit, scale = _unit_diagonal(gram)
+    inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
+    return _with_output(network, (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram))
+
+
+def _newton(network: MLP, problem: Problem) -> MLP:
+    """Damped Newton steps on the convex problem of the output layer."""
+    kind = torch.float32 if problem.X.device.type == "mps" else torch.float64
+    features = problem.basis(network)
+    B, Y, g = (a.to(kind) for a in (features, problem.Y, problem.g))
+    shift = 0 if problem.offset is None else problem.offset
+    loss = problem.loss
+    ridge = B.new_full((B.shape[1], 1), problem.alpha / problem.total_weight)
+    ridge[-1] = 0
+    theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(kind)
+
+    def objective(coefficients: Tensor) -> Tensor:
+        return loss.value(B @ coefficients + shift, Y) @ g + 0.5 * (ridge * coefficients.square()).sum()
+
+    value, damping = objective(theta), 1e-6
+    for _ in range(_NEWTON_STEPS if theta.numel() <= _MANY_ROWS else _FEW_NEWTON_STEPS):
+        F = B @ theta + shift
+        gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
+        # the precision of the data will do: gradient and objective say where the minimum is
+        hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(kind)
+        hessian += torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
+        while damping < 1e6:
+            factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(1e-12))
+            step = torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(theta.shape[1], -1).T
+            trial = objective(theta - step)
+            if bool(trial <= value):
+                break
+            damping *= 10
+        else:
+            break
+        gain, value, theta, damping = value - trial, trial, theta - step, damping / 10
+        if bool(gain <= 1e-7 * value.abs()):
+            break
+    return _with_output(network, theta.to(network.theta))
+
+
+def _hessian(B: Tensor, H: Tensor, g: Tensor) -> Tensor:
+    """Return the matrix of blocks ``B^T diag(g H_kl) B``, shape (c q, c q) for B of shape (n, q), output by output."""
+    q, c = B.shape[1], H.shape[1]
+    full = B.new_zeros(c, q, c, q)
+    for k in range(c):
+        for other in range(k + 1):
+            weight = g * H[:, k, other]
+            if other == k or bool((weight != 0).any()):
+                block = (B * weight[:, None]).T @ B
+                full[k, :, other], full[other, :, k] = block, block.T
+    return full.view(c * q, c * q)
+
+
+def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
+    r"""Return, per last hidden neuron, by how much the objective rises without it after a refit.
+
+    With the inverse :math:`K` of the matrix of the refitted output layer, :math:`K_{jj}` its (c, c) blocks and
+    output weights :math:`a_j`, that is :math:`\tfrac12 a_j^T K_{jj}^{-1} a_j`: exact for the squared error (where
+    :math:`K_{jj}` is a multiple of the identity), to second order for other losses. No refit is needed to know it.
+
+    Returns
+    -------
+    Tensor of shape (w,)
+        Not negative; about 0 for a neuron in the span of the others.
+    """
+    width, c = network.layer_sizes[-2:]
+    if problem.loss.is_quadratic:
+        gram, moments = _penalised_gram(network, problem)
+        unit, scale = _unit_diagonal(gram)
+        # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
+        unit = unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+        inverse = torch.linalg.inv(unit)
+        solution = inverse @ (scale[:, None] * moments.to(scale))
+        diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
+        return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
+    B = problem.basis(network)
+    hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
+    ridge = hessian.new_full((c, width + 1), problem.alpha / problem.total_weight)
+    ridge[:, -1] = 0
+    hessian = hessian + torch.diag(ridge.view(-1))
+    if not problem.loss.is_separable:  # the constant that cross-entropy leaves open
+        hessian.view(c, width + 1, c, width + 1)[:, -1, :, -1] += 1 / c
+    unit, scale = _unit_diagonal(hessian)
+    inverse = torch.linalg.inv(unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
+    inverse = (inverse * scale[:, None] * scale).view(c, width + 1, c, width + 1)
+    blocks = torch.einsum("kjlj->jkl", inverse)[:width]
+    outgoing = network.weights[-1].T.to(blocks)[:, :, None]
+    return (0.5 * (outgoing * torch.linalg.solve(blocks, outgoing)).sum((1, 2))).to(network.theta)
+
+
+def output_gauss_newton(network: MLP, problem: Problem) -> Tensor:
+    """Return the block of the Gauss-Newton matrix of the squared error that belongs to the output layer.
+
+    Returns
+    -------
+    Tensor of shape (q, q)
+        Over the last q parameters: output weights row by row, then output biases.
+    """
+    gram, _ = _gram(network, problem)
+    c, w = network.layer_sizes[-1], network.layer_sizes[-2]
+    eye = torch.eye(c, dtype=gram.dtype, device=gram.device)
+    full = torch.kron(eye, gram)  # output by output: weights, bias
+    places = torch.arange(len(full), device=gram.device).view(c, w + 1)
+    order = torch.cat([places[:, :-1].reshape(-1), places[:, -1]])
+    return full[order][:, order]

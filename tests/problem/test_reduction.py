@@ -1,0 +1,23 @@
+import warnings
+
+import pytest
+import torch
+
+from skgrow.problem import gram_matrix
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(50, 7), (3, 40), (0, 4), (5, 0)])
+def test_gram_matrix(shape, dtype):
+    rows = torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    for given in (rows, rows.T.contiguous().T, torch.cat([rows, rows], 1)[:, : shape[1]]):
+        found = gram_matrix(given)
+        torch.testing.assert_close(found, rows.T @ rows)
+        assert found.dtype == dtype
+        assert torch.equal(found, found.T)
+
+
+def test_gram_matrix_of_what_is_not_finite_says_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not torch.isfinite(gram_matrix(torch.tensor([[torch.inf, 1.0], [-torch.inf, torch.nan]]))).any()
