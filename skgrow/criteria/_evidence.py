@@ -35,8 +35,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from skgrow.networks import Network
-from skgrow.problem._curvature import Curvature, DenseCurvature
-from skgrow.problem._losses import Loss, SquaredError
+from skgrow.problem import Curvature, DenseCurvature, Loss, Problem
 
 #: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
 GCV_INFLATION = 1.4
@@ -72,39 +71,32 @@ class Evidence:
 
 def evidence(
     network: Network,
-    data_loss: float,
+    problem: Problem,
     curvature: Curvature | Tensor,
-    total_weight: float,
-    penalised: Tensor,
-    alpha: float,
+    *,
+    data_loss: float | None = None,
     update: bool = True,
-    loss: Loss | None = None,
 ) -> Evidence:
-    """Return the evidence at ``alpha`` and, if ``update``, the next hyperparameters of the fixed-point iteration.
+    """Return the evidence under a problem's penalty and, if ``update``, the next step of the fixed-point iteration.
 
     Parameters
     ----------
     network : Network
-        At, or near, a minimum of the objective with penalty ``alpha``.
-    data_loss : float
-        Its loss, the weighted mean summed over outputs.
+        At, or near, a minimum of the problem's objective.
+    problem : Problem
+        With its penalty.
     curvature : DenseCurvature, KroneckerCurvature or Tensor of shape (p, p)
         Gauss-Newton matrix of the data loss.
-    total_weight : float
-        Number of samples.
-    penalised : Tensor of shape (p,)
-        One for penalised parameters, zero for free ones.
-    alpha : float
-        Current penalty, not negative.
+    data_loss : float, optional
+        The data loss of the network, if it is known.
     update : bool, default=True
         Whether the returned ``alpha`` is the updated one.
-    loss : Loss, optional
-        Default: squared error.
     """
-    loss = SquaredError() if loss is None else loss
     if isinstance(curvature, Tensor):
         curvature = DenseCurvature(curvature)
-    n, c = total_weight, network.layer_sizes[-1]
+    data_loss = float(problem.data_loss(network)) if data_loss is None else data_loss
+    loss, alpha, penalised = problem.loss, problem.alpha, problem.penalty.pattern(network)
+    n, c = problem.total_weight, network.layer_sizes[-1]
     n_observed = loss.n_observed(n, c)
     p_penalised = float(penalised.sum())
     ratio = alpha / n

@@ -25,9 +25,7 @@ from torch import Tensor
 
 from skgrow.criteria._evidence import Evidence, generalised_cross_validation, per_observation, smallest_loss
 from skgrow.networks import Network
-from skgrow.problem._curvature import linearised
-from skgrow.problem._problem import Problem
-from skgrow.problem._reduction import sum_over_samples
+from skgrow.problem import Problem, sum_over_samples
 
 
 def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evidence) -> float:
@@ -52,7 +50,7 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     if not math.isfinite(found.gcv):
         return math.inf
     loss, n, c = problem.loss, problem.total_weight, network.layer_sizes[-1]
-    curvature, mask = linearised(network, problem)[2], problem.penalty_weights(network)
+    curvature, mask = problem.linearised(network)[2], problem.penalty.pattern(network)
     rounding = curvature.largest() * network.n_parameters * torch.finfo(problem.X.dtype).eps
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor, *offset: Tensor) -> tuple[Tensor]:

@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skgrow.criteria import Objective, Validation
 from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.networks import MLP, Activation, Network, glorot
+from skgrow.problem import L2
 from skgrow.training import Every, FixedPolicy, History, Trained, fit
 
 
@@ -34,8 +36,8 @@ class FixedRun(Run):
     def _fit_networks(self) -> None:
         estimator, samples = self.estimator, self.samples
         generator = torch.Generator().manual_seed(self.seed)
-        problem = self._problem(samples, alpha=float(estimator.alpha))
-        validation = None if self.held_out is None else self._problem(self.held_out)
+        problem = self._problem(samples, penalty=L2(float(estimator.alpha)))
+        criterion = Objective() if self.held_out is None else Validation(self._problem(self.held_out))
         network: Network = (
             glorot(self._template(samples.X.shape[1], problem.Y.shape[1]), self.seed, samples.X)
             if self.previous is None
@@ -43,8 +45,7 @@ class FixedRun(Run):
         )
 
         def report(trained: Trained) -> dict[str, Any]:
-            state = getattr(trained.state, "preconditioner", None)
-            return {} if state is None else state.report(trained.network, problem)
+            return trained.state.report(trained.network, problem)
 
         patience = -(-estimator.n_iter_no_change // estimator.stage_epochs)
         policy = FixedPolicy(estimator.tol, patience, report if estimator.report_layers else None)
@@ -59,8 +60,7 @@ class FixedRun(Run):
                 max_iter=estimator.max_iter,
                 monitor=monitor,
                 history=history,
-                validation=validation,
-                criterion="objective" if validation is None else "validation",
+                criterion=criterion,
             )
             if policy.report is not None and "gradient_norms" not in history[best.row]:
                 history[best.row] |= policy.report(best)

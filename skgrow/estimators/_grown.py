@@ -12,8 +12,8 @@ from torch import Tensor
 
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
-from skgrow.problem import DenseCurvature, curvature_of, damped_cholesky
-from skgrow.solvers import gauss_newton_work, output_gauss_newton
+from skgrow.problem import DenseCurvature, damped_cholesky, gauss_newton_work
+from skgrow.solvers import output_gauss_newton
 from skgrow.training import Trained
 
 #: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
@@ -50,14 +50,15 @@ class Grown:
     def measure(self) -> None:
         """Compute curvature and evidence, where they are not too dear."""
         problem, trained = self.problem, self.trained
-        network, n = self.network, problem.total_weight
+        network = self.network
         p, c = network.n_parameters, network.layer_sizes[-1]
-        dense = problem.curvature_kind == "dense"
-        if not dense or (p <= EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, c, p) < 4e11):
-            self.curvature = curvature_of(network, problem)
+        if not problem.curvature.is_exact or (
+            p <= EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, c, p) < 4e11
+        ):
+            self.curvature = problem.curvature_at(network)
         if self.curvature is not None and self.curvature.is_finite():
-            mask, alpha = problem.penalty_weights(network), max(trained.alpha, 1e-12)
-            trained.evidence = evidence(network, trained.loss, self.curvature, n, mask, alpha, False, problem.loss)
+            task = problem.at(max(trained.alpha, 1e-12))
+            trained.evidence = evidence(network, task, self.curvature, data_loss=trained.loss, update=False)
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
         """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
@@ -72,14 +73,14 @@ class Grown:
         network = without_outer_kinks(self.network if whole else trained.network, problem.X)
         if self.curvature is not None and whole:
             same = network is self.network
-            curvature = self.curvature if same else curvature_of(network, problem)
+            curvature = self.curvature if same else problem.curvature_at(network)
         if isinstance(curvature, DenseCurvature) and curvature.is_finite():
             gram = curvature.gram
         elif math.isfinite(trained.loss):
             gram = output_gauss_newton(network, problem)
         else:
             return None
-        root = _covariance_root(gram, problem.penalty_weights(network)[-len(gram) :], trained.alpha, noise, n)
+        root = _covariance_root(gram, problem.penalty.pattern(network)[-len(gram) :], trained.alpha, noise, n)
         biases = [bias.tolist() for bias in network.biases]
         if network is self.plain:  # the identities are certain
             certain = trained.network.n_parameters - len(root)

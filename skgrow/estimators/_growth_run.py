@@ -13,6 +13,7 @@ import torch
 from sklearn.base import is_classifier
 from torch import Tensor
 
+from skgrow.criteria import GCV, Criterion, LeaveOneOut, LogEvidence, Validation
 from skgrow.estimators._grown import EVIDENCE_PARAMETERS, Grown
 from skgrow.estimators._run import Run, StageMonitor
 from skgrow.growth import (
@@ -21,7 +22,6 @@ from skgrow.growth import (
     GrowthPolicy,
     averaged,
     constant_network,
-    estimated_error,
     linear_model,
     shares_of,
 )
@@ -35,9 +35,9 @@ from skgrow.networks import (
     summands,
     with_inputs,
 )
-from skgrow.problem import Problem
-from skgrow.solvers import FullyCorrective, gauss_newton_work, refit_output
-from skgrow.training import History, Monitor, Plateau, Trained, descend, fit
+from skgrow.problem import L2, FixedAlpha, PathNorm, Problem, gauss_newton_work
+from skgrow.solvers import FullyCorrective, refit_output
+from skgrow.training import ByEvidence, History, InRounds, Monitor, Plateau, Trained, descend, fit
 
 #: Inputs plus outputs above which the evidence of even a dozen neurons is too dear, and validation is used.
 _EARLY_STOPPING_FEATURES = 250
@@ -175,17 +175,16 @@ class GrowthRun(Run):
 
     def _averaged(self, members: list[Grown], history: list[dict[str, Any]]) -> Grown:
         """Return the average of networks, or the better one where the others' weights would be too small."""
-        criterion = self.estimator.criterion
-        shares = shares_of([estimated_error(found.trained, criterion) for found in members])
+        criterion = self._judge()
+        shares = shares_of([criterion.error(found.trained) for found in members])
         members = [found for found, share in zip(members, shares, strict=True) if share > 0]
         shares = [share for share in shares if share > 0]
         if len(members) == 1:
             return members[0]
-        validation = None if self.held_out is None else self._problem(self.held_out)
         for found in members:
             found.measure()
         problem = members[0].problem
-        mean = averaged([found.trained for found in members], shares, problem, validation, criterion)
+        mean = averaged([found.trained for found in members], shares, criterion)
         seconds = [max(row["time"] for row in history if row["activation"] == found.name) for found in members]
         row = history[members[int(np.argmax(shares))].trained.row] | {
             "time": sum(seconds),
@@ -194,7 +193,7 @@ class GrowthRun(Run):
             "parent": None,
             "activation": mean.network.activation.name,
         }
-        row |= mean.entries(criterion if validation is None else "validation")
+        row |= mean.entries(criterion)
         mean.row = len(history)
         history.append(row)
         StageMonitor(self, row["activation"]).stage(row, mean.network)
@@ -203,7 +202,7 @@ class GrowthRun(Run):
     def _line(self, grown: list[Grown], history: list[dict[str, Any]]) -> Grown | None:
         """Return the linear model where no network is estimated to be better, and None elsewhere."""
         estimator, started = self.estimator, time.perf_counter()
-        problem, validation, criterion = self._criterion(smooth=True)
+        problem, criterion = self._criterion(smooth=True)
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
         if problem.operator is not None or c > estimator.max_neurons:
             return None
@@ -212,7 +211,7 @@ class GrowthRun(Run):
             return None
         try:
             with self._threads():
-                plain = linear_model(problem, validation, criterion)
+                plain = linear_model(problem, criterion)
         except torch.linalg.LinAlgError:
             return None
         except KeyboardInterrupt:
@@ -232,27 +231,31 @@ class GrowthRun(Run):
         monitor, solver = Monitor(), self._make_solver(generator)
         policy = self._policy(problem, solver, self._schedule(), estimator.max_neurons, monitor, generator)
         try:
-            row |= policy.indicators(wider, policy.proposals(wider))
+            row |= policy.indicators(wider, problem, policy.proposals(wider, problem))
         except (KeyboardInterrupt, torch.linalg.LinAlgError):
             row |= {"indicator": math.nan, "predicted_decrease": math.nan}
         return Grown(trained, problem, "identity", plain=cast(MLP, plain.network))
 
-    def _criterion(self, smooth: bool) -> tuple[Any, Any, str]:
-        """Return the problem, that of the validation data or None, and the criterion."""
+    def _judge(self) -> Criterion:
+        """Return the criterion, before it is suited to the networks."""
+        if self.held_out is not None:
+            return Validation(self._problem(self.held_out))
+        return {"loo": LeaveOneOut, "gcv": GCV, "evidence": LogEvidence}[self.estimator.criterion]()
+
+    def _criterion(self, smooth: bool) -> tuple[Problem, Criterion]:
+        """Return the problem and the criterion."""
         estimator = self.estimator
         auto = estimator.alpha == "auto"
         # a prior of unit weights where the noise is known; elsewhere the noise is small, as a rule
         alpha = (1.0 if self.loss.known_dispersion else 1e-2) if auto else float(estimator.alpha)
+        rule: FixedAlpha = FixedAlpha()
+        if auto:
+            rule = InRounds() if self.curvature_kind == "kronecker" else ByEvidence()
         if auto and self.curvature_kind == "kronecker":  # between unit weights and unit sums of d inputs
             alpha *= math.sqrt(self.samples.X.shape[1])
-        problem = self._problem(self.samples, alpha=alpha, auto_alpha=auto, penalty_kind=estimator.penalty)
-        validation = None if self.held_out is None else self._problem(self.held_out)
-        criterion = estimator.criterion if validation is None else "validation"
-        if criterion == "evidence" and problem.alpha == 0:
-            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
-        if criterion == "loo" and not (smooth and problem.operator is None and problem.curvature_kind == "dense"):
-            criterion = "gcv"
-        return problem, validation, criterion
+        penalty = PathNorm(alpha) if estimator.penalty == "path" else L2(alpha)
+        problem = self._problem(self.samples, penalty=penalty, rule=rule)
+        return problem, self._judge().suited_to(problem, smooth=smooth)
 
     def _grow(
         self, name: str, start: MLP | None, max_neurons: int, stopped: bool
@@ -263,11 +266,11 @@ class GrowthRun(Run):
             return self._certified(name, start)
         generator = torch.Generator().manual_seed(self.seed)
         smooth = not Activation(name, estimator.negative_slope).is_piecewise_linear
-        problem, validation, criterion = self._criterion(smooth)
+        problem, criterion = self._criterion(smooth)
         d, c = samples.X.shape[1], problem.Y.shape[1]
         solver = self._make_solver(generator)
         schedule = self._schedule()
-        if validation is None and problem.curvature_kind == "dense":
+        if self.held_out is None and self.curvature_kind == "dense":
             max_neurons = min(max_neurons, max(1, (EVIDENCE_PARAMETERS - c) // (d + 1 + c)))
         monitor = RaceMonitor(self, name)
         monitor.stopped = stopped
@@ -290,15 +293,15 @@ class GrowthRun(Run):
             max_iter=estimator.max_iter,
             monitor=monitor,
             history=history,
-            validation=validation,
             criterion=criterion,
         )
         if "indicator" not in history[best.row] and not monitor.beaten:
             try:
-                history[best.row] |= policy.indicators(best.network, policy.proposals(best.network))
+                proposals = policy.proposals(best.network, best.problem)
+                history[best.row] |= policy.indicators(best.network, best.problem, proposals)
             except (KeyboardInterrupt, torch.linalg.LinAlgError):
                 history[best.row] |= {"indicator": math.nan, "predicted_decrease": math.nan}
-        best.network = policy.merged(best.network)
+        best.network = policy.merged(best.network, best.problem)
         if self.everything is not None and self.curvature_kind == "kronecker" and not monitor.stopped:
             self._refit(best, solver, history, monitor)
         return best, problem, history, monitor
@@ -306,7 +309,7 @@ class GrowthRun(Run):
     def _certified(self, name: str, start: MLP | None) -> tuple[Trained, Any, list[dict[str, Any]], Any]:
         """Minimise the path-norm problem, as far as the budget goes to global optimality."""
         estimator = self.estimator
-        problem = self._problem(self.samples, alpha=float(estimator.alpha), penalty_kind="path")
+        problem = self._problem(self.samples, penalty=PathNorm(float(estimator.alpha)))
         activation = Activation(name, estimator.negative_slope)
         network = constant_network(problem, activation) if start is None else start
         generator = torch.Generator().manual_seed(self.seed)
@@ -321,7 +324,6 @@ class GrowthRun(Run):
             max_iter=estimator.max_iter,
             monitor=monitor,
             history=history,
-            criterion="objective",
         )
         last = history[best.row]
         if "duality_gap" not in last:  # interrupted
@@ -332,7 +334,7 @@ class GrowthRun(Run):
     def _refit(self, best: Trained, solver: Any, history: list[dict[str, Any]], monitor: Any) -> None:
         """Train the network chosen on all rows, those held out included, with the penalty found."""
         assert self.everything is not None  # noqa: S101
-        problem = self._problem(self.everything, alpha=best.alpha)
+        problem = self._problem(self.everything, penalty=L2(best.alpha))
         state = descend(
             best.network, problem, solver, Plateau(), max_iter=self.estimator.max_iter, monitor=monitor.aside()
         )
@@ -348,11 +350,11 @@ class GrowthRun(Run):
         rough = Plateau(tol=5e-2, patience=2)
         block, sizes = estimator.block_size, (problem.n_samples, problem.X.shape[1], problem.Y.shape[1])
 
-        def descended(network: MLP, on: Problem) -> MLP:
-            return descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside()).network
+        def descended(network: MLP, on: Problem) -> tuple[MLP, Problem]:
+            state = descend(network, on, solver, rough, max_iter=25, monitor=monitor.aside())
+            return state.network, state.problem
 
         return GrowthPolicy(
-            problem=problem,
             descend=descended,
             search=SEARCHES[estimator.search]() if isinstance(estimator.search, str) else estimator.search,
             schedule=schedule,
@@ -366,7 +368,8 @@ class GrowthRun(Run):
             generator=generator,
             relax=self._second_order() and self.curvature_kind == "dense",
             grow_layer=estimator.grow_layer,
-            n_penalties=3 if problem.auto_alpha and self.curvature_kind == "kronecker" else 0,
+            n_penalties=3 if problem.rule.sets_penalty and self.curvature_kind == "kronecker" else 0,
+            expensive=self.curvature_kind == "kronecker",
             merge_tol=estimator.merge_tol,
         )
 
@@ -380,7 +383,7 @@ class GrowthRun(Run):
         d, c = network.layer_sizes[0], network.layer_sizes[-1]
         if network.activation.name == "identity":
             network = direct_sum(network, MLP((d, 0, c), network.theta.new_zeros(c), Activation("tanh")))
-        return policy.widened(network)
+        return policy.widened(network, problem)
 
     def _forget(self) -> None:
         self.estimator._posterior = self.estimator._basis = None

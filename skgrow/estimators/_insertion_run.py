@@ -7,10 +7,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skgrow.criteria import Objective, Validation
 from skgrow.estimators._run import BudgetMonitor, Run
 from skgrow.growth import PolarSearch
 from skgrow.insertion import InsertionPolicy
 from skgrow.networks import Network, glorot
+from skgrow.problem import L2
 from skgrow.training import History, Plateau, fit
 
 
@@ -61,14 +63,14 @@ class InsertionRun(Run):
     def _fit_networks(self) -> None:
         estimator, samples = self.estimator, self.samples
         generator = torch.Generator().manual_seed(self.seed)
-        problem = self._problem(samples, alpha=float(estimator.alpha))
-        validation = None if self.held_out is None else self._problem(self.held_out)
+        problem = self._problem(samples, penalty=L2(float(estimator.alpha)))
+        criterion = Objective() if self.held_out is None else Validation(self._problem(self.held_out))
         if self.previous is None:
             template = estimator._template(samples.X.shape[1], problem.Y.shape[1])
             network: Network = glorot(template, self.seed, samples.X)
         else:
             network = self._fitted()
-        policy = self._policy(problem, generator, None if validation is None else estimator.n_iter_no_change)
+        policy = self._policy(problem, generator, None if self.held_out is None else estimator.n_iter_no_change)
         monitor, history = BudgetMonitor(self, estimator.architecture), History()
         with self._threads():
             best = fit(
@@ -80,8 +82,7 @@ class InsertionRun(Run):
                 max_iter=estimator.max_iter,
                 monitor=monitor,
                 history=history,
-                validation=validation,
-                criterion="objective" if validation is None else "validation",
+                criterion=criterion,
             )
             ended = {"decision": "end", "reason": f"max_iter = {estimator.max_iter} epochs have passed"}
             for row in (history[-1], history[best.row]):

@@ -9,9 +9,11 @@ from typing import Any
 import torch
 
 from skgrow import multilevel
+from skgrow.criteria import Objective, Validation
 from skgrow.estimators._fixed_run import FixedRun
 from skgrow.estimators._run import BudgetMonitor, StageMonitor
 from skgrow.networks import Network
+from skgrow.problem import L2
 from skgrow.training import Every, History, Monitor, Plateau, fit
 
 
@@ -51,7 +53,7 @@ class MGOptRun(FixedRun):
     def _fit_networks(self) -> None:
         estimator, samples = self.estimator, self.samples
         generator = torch.Generator().manual_seed(self.seed)
-        whole = self._problem(samples, alpha=float(estimator.alpha))
+        whole = self._problem(samples, penalty=L2(float(estimator.alpha)))
         template = self._template(samples.X.shape[1], whole.Y.shape[1]) if self.previous is None else self._fitted()
         template = template.with_theta(samples.X.new_zeros(template.n_parameters))
         hierarchy = estimator._hierarchy()
@@ -102,8 +104,7 @@ class MGOptRun(FixedRun):
                 max_iter=estimator.max_iter,
                 monitor=monitor,
                 history=history,
-                validation=None if held_out is None else self._problem(held_out),
-                criterion="objective" if held_out is None else "validation",
+                criterion=Objective() if held_out is None else Validation(self._problem(held_out)),
                 state=state,
             )
         if "work" not in history[-1]:

@@ -18,7 +18,7 @@ from skgrow.estimators._base import network_attributes
 from skgrow.estimators._data import Samples, Scaling, resolve_device
 from skgrow.networks import MLP, Activation, Network, from_standardized
 from skgrow.preconditioning import as_preconditioner
-from skgrow.problem import Problem
+from skgrow.problem import DenseCurvature, KroneckerCurvature, Problem
 from skgrow.solvers import (
     FULL_BATCH_SAMPLES,
     LBFGS,
@@ -166,7 +166,7 @@ class Run:
             samples.weight,
             loss=self.loss,
             operator=self.operator,
-            curvature_kind=self.curvature_kind,
+            curvature=KroneckerCurvature if self.curvature_kind == "kronecker" else DenseCurvature,
             **settings,
         )
 
@@ -204,7 +204,7 @@ class Run:
         estimator = self.estimator
         generator = torch.Generator().manual_seed(self.seed + estimator.n_iter_)
         problem = self._problem(self.samples)
-        problem.alpha = estimator.alpha_ * problem.total_weight / estimator._total_weight
+        problem = problem.at(estimator.alpha_ * problem.total_weight / estimator._total_weight)
         rates = {"learning_rate": estimator.learning_rate_init, "generator": generator}
         rates["preconditioner"] = as_preconditioner(estimator.preconditioner)
         adam = Adam(batch_size=None if estimator.batch_size == "auto" else estimator.batch_size, **rates)

@@ -1,6 +1,6 @@
 """Where, what and when to add neurons: the polar search, the growth policy, averages, certificates."""
 
-from skgrow.growth._average import averaged, estimated_error, shares_of
+from skgrow.growth._average import averaged, shares_of
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._linear import linear_model
@@ -21,7 +21,6 @@ __all__ = [
     "averaged",
     "constant_network",
     "duality_gap",
-    "estimated_error",
     "exact_neuron",
     "linear_model",
     "path_norm",

@@ -26,36 +26,12 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from skgrow.criteria._evidence import Evidence, dispersion_of, per_observation
+from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
 from skgrow.networks import average
-from skgrow.problem._problem import Problem
-from skgrow.training._loop import Trained
+from skgrow.training import Trained, of_average
 
 #: A network whose weight would be smaller is left out.
 _LEAST_SHARE = 0.05
-
-
-def estimated_error(trained: Trained, criterion: str) -> float:
-    """Return the estimated loss on new data, in the units of the criterion.
-
-    Parameters
-    ----------
-    trained : Trained
-        A trained network.
-    criterion : {"loo", "gcv", "evidence"}
-        What it was judged by. Validation data come first; for ``"evidence"``, which estimates no error, the answer is
-        generalised cross-validation.
-
-    Returns
-    -------
-    float
-        Infinite where it is not known.
-    """
-    if math.isfinite(trained.validation_loss):
-        return trained.validation_loss
-    if criterion == "evidence":
-        return math.inf if trained.evidence is None else trained.evidence.gcv
-    return -trained.criterion
 
 
 def shares_of(errors: Sequence[float]) -> list[float]:
@@ -85,23 +61,17 @@ def shares_of(errors: Sequence[float]) -> list[float]:
         precisions[shares.index(min(share for share in shares if share > 0))] = 0.0
 
 
-def averaged(
-    members: Sequence[Trained], shares: Sequence[float], problem: Problem, validation: Problem | None, criterion: str
-) -> Trained:
+def averaged(members: Sequence[Trained], shares: Sequence[float], criterion: Criterion) -> Trained:
     """Return the average of trained networks of one hidden layer each, with what is known of it.
 
     Parameters
     ----------
     members : sequence of Trained
-        On the same data, with evidence where it is not too dear or ``criterion`` needs it.
+        On the same data, with evidence if that is not too expensive or ``criterion`` needs it.
     shares : sequence of float
         Their weights, of sum 1.
-    problem : Problem
-        The training problem.
-    validation : Problem or None
-        Of the validation data.
-    criterion : {"loo", "gcv", "evidence"}
-        Of the networks, without validation data.
+    criterion : Criterion
+        That judged the networks.
 
     Returns
     -------
@@ -109,37 +79,30 @@ def averaged(
         Its penalty is the geometric mean of theirs.
     """
     network = average([member.network for member in members], shares)
-    alphas = [member.alpha for member in members]
-    alpha = alphas[0] if len(set(alphas)) == 1 else math.prod(a**share for a, share in zip(alphas, shares, strict=True))
-    mean = Trained(network, alpha, float(problem.data_loss(network)), math.nan, None, math.nan)
+    problem = of_average([member.problem for member in members], shares)
+    loss, validation_loss = float(problem.data_loss(network)), criterion.validation_loss(network)
+    mean = Trained(network, problem, problem, loss, math.nan, None, validation_loss)
     unit = per_observation(problem.loss, problem.total_weight, network.layer_sizes[-1])
 
     def error(of_members: Iterable[float]) -> float:
         found = zip(members, of_members, shares, strict=True)
-        return unit * mean.loss + sum(share * (of_one - unit * one.loss) for one, of_one, share in found)
+        return unit * loss + sum(share * (of_one - unit * one.loss) for one, of_one, share in found)
 
     known = [member.evidence for member in members if member.evidence is not None]
     if len(known) == len(members):
-        mean.evidence = evidence_of_average(known, shares, mean, problem, error(one.gcv for one in known))
-    if validation is not None:
-        mean.validation_loss = float(validation.data_loss(network))
-        mean.criterion = -mean.validation_loss
-    elif criterion == "evidence":
-        mean.criterion = mean.evidence.log_evidence if mean.evidence is not None else -math.inf
-    else:
-        mean.criterion = -error(-member.criterion for member in members)
+        mean.evidence = evidence_of_average(known, shares, mean, error(one.gcv for one in known))
+    mean.criterion = criterion.of_average(mean, error(-member.criterion for member in members))
     return mean
 
 
-def evidence_of_average(
-    members: Sequence[Evidence], shares: Sequence[float], mean: Trained, problem: Problem, gcv: float
-) -> Evidence:
+def evidence_of_average(members: Sequence[Evidence], shares: Sequence[float], mean: Trained, gcv: float) -> Evidence:
     """Return the evidence of the average of networks.
 
     Effective parameters are linear in the outputs. The noise variance that they give leans low by some per cent:
     residual degrees of freedom are not linear. The marginal likelihood is that of any of the networks, all being as
     probable beforehand.
     """
+    problem = mean.problem
     n, c = problem.total_weight, mean.network.layer_sizes[-1]
     effective = sum(share * one.effective_parameters for one, share in zip(members, shares, strict=True))
     dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)

@@ -25,7 +25,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -34,7 +34,7 @@ from skgrow.growth._arrangement import path_candidates
 from skgrow.growth._polar import ascend, polar_value
 from skgrow.growth._search import PolarSearch
 from skgrow.networks import MLP, Activation, widen
-from skgrow.problem import Problem
+from skgrow.problem import PathNorm, Problem
 from skgrow.solvers._fully_corrective import FullyCorrective, require_path_problem
 from skgrow.training import Action, History, Monitor, Trained, fit
 from skgrow.training._schedules import Plateau
@@ -54,8 +54,7 @@ _MAX_STALE = 3
 
 def path_norm(network: MLP) -> Tensor:
     r"""Return :math:`\sum_j |a_j|\,|(w_j, b_j)|` over the neurons of a network with one hidden layer."""
-    (W, A), (b, _) = network.weights, network.biases
-    return torch.linalg.vector_norm(torch.cat([W, b[:, None]], 1), dim=1) @ torch.linalg.vector_norm(A, dim=0)
+    return PathNorm(1.0).value(network, 1.0)
 
 
 def polar_maximum(
@@ -244,7 +243,7 @@ def optimal_path(
     An interrupt ends the path.
     """
     for alpha in alphas:
-        task = replace(problem, alpha=alpha, penalty_kind="path")
+        task = problem.with_penalty(PathNorm(alpha))
         policy = CertificatePolicy(task, generator, max_neurons=max_neurons, tol=tol)
         monitor, history = Monitor(), History()
         trained = fit(
@@ -256,7 +255,6 @@ def optimal_path(
             max_iter=_MAX_STEPS,
             monitor=monitor,
             history=history,
-            criterion="objective",
         )
         if monitor.stopped:
             return

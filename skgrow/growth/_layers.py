@@ -55,7 +55,7 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
 
     size = 2 * problem.Y.shape[1] * n_next * (m + 2) * problem.X.element_size()
     gram, moments = sum_over_samples(chunk, problem.X, problem.Y, g, rest, bytes_per_row=size)
-    ridge = gram.diagonal().mean() * 1e-8 + problem.alpha / problem.total_weight
+    ridge = gram.diagonal().mean() * 1e-8 + problem.ridge
     factor = damped_cholesky(gram, torch.full_like(gram[0], float(ridge)))
     solution = torch.cholesky_solve(moments.reshape(-1, 1), factor)[:, 0]
     return solution.view(n_next, m), C, 0.5 * float(solution @ moments.reshape(-1))

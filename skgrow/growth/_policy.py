@@ -16,13 +16,10 @@ from skgrow.growth._search import Block
 from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
 from skgrow.problem import Problem, head_of, joined, layer_problem
 from skgrow.solvers._output_layer import leave_out_losses, refit_output
-from skgrow.training import Action, History, Trained
+from skgrow.training import Action, History, Trained, lowered
 
 #: Half widths of smoothing, relative to the spread of a neuron's pre-activation over the number of neurons.
 _SMOOTHING = (2.0, 0.5)
-
-#: Share of its penalty with which a classifying network grows: with all of it new neurons may stay next to linear.
-_PENALTY_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -45,10 +42,9 @@ class GrowthPolicy:
 
     Parameters
     ----------
-    problem : Problem
-        What is being minimised.
     descend : callable
-        ``descend(network, problem)`` returns an optimised network.
+        ``descend(network, problem)`` returns an optimised network, and the problem with the penalty that its rule goes
+        on with.
     search : PolarSearch or other search
         Finds the blocks.
     schedule : object
@@ -80,10 +76,12 @@ class GrowthPolicy:
         Smaller penalties tried when growth has ended, as long as the criterion improves.
     merge_tol : float
         See :func:`skgrow.networks.merge`; equal neurons are merged before every growth.
+    expensive : bool
+        Whether a fit is expensive: then the indicator is taken from the block proposed, without a search of its own,
+        and a growth that was undone ends growing.
     """
 
-    problem: Problem
-    descend: Callable[[MLP, Problem], MLP]
+    descend: Callable[[MLP, Problem], tuple[MLP, Problem]]
     search: Any
     schedule: Any
     block_size: int
@@ -99,6 +97,7 @@ class GrowthPolicy:
     grow_layer: str = "last"
     n_penalties: int = 0
     merge_tol: float = 1e-6
+    expensive: bool = False
 
     def __post_init__(self) -> None:
         self.stages = 0
@@ -107,8 +106,7 @@ class GrowthPolicy:
         self.exchanged_row = self.penalty_row = -1
         self.stale = 0
         self.refining = False
-        self.dear = self.problem.curvature_kind == "kronecker"
-        self._refitted: tuple[Problem, float, MLP, MLP] | None = None
+        self._refitted: tuple[Problem, MLP, MLP] | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with a growth of the current network, an exchange in the best one, or None where neither pays."""
@@ -124,11 +122,11 @@ class GrowthPolicy:
 
     def _growth(self, current: Trained, history: History) -> Action | None:
         last = history[-1]
-        if self.dear and not last["accepted"]:
+        if self.expensive and not last["accepted"]:
             return None
-        proposals = self.proposals(current.network)
+        proposals = self.proposals(current.network, current.problem)
         decrease = max((p.block.score for p in proposals), default=0.0)
-        last |= self.indicators(current.network, proposals)
+        last |= self.indicators(current.network, current.problem, proposals)
         room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
         ended = (
             self.schedule.finished(current.loss, self.stages)
@@ -142,10 +140,7 @@ class GrowthPolicy:
         if not self._may_pay(current, proposals):
             return None
         self.stages += 1
-        # the evidence took the penalty for a smaller network; where noise is estimated, larger weights would claim less
-        frees = self.problem.auto_alpha and self.problem.loss.known_dispersion and not self.dear
-        self.problem.alpha = current.alpha * (_PENALTY_SHARE if frees else 1.0)
-        return self._grow(current, proposals, room)
+        return self._grow(current, current.problem.rule.freed(current.problem), proposals, room)
 
     def _may_pay(self, current: Trained, proposals: list[Proposal]) -> bool:
         """Whether a classifier that no validation data judge has a nat of likelihood left for each new parameter.
@@ -153,7 +148,7 @@ class GrowthPolicy:
         That is Akaike's charge: growth could not pay it if it brought the loss to zero. A first block always may, since
         under a strong penalty a parameter counts for less than one.
         """
-        problem, sizes = self.problem, current.network.layer_sizes
+        problem, sizes = current.problem, current.network.layer_sizes
         judged = math.isfinite(current.validation_loss) or not problem.loss.known_dispersion
         if judged or not sizes[-2]:
             return True
@@ -173,25 +168,24 @@ class GrowthPolicy:
             return None
         self.exchanges += 1
         self.attempt += 1
-        self.problem.alpha = best.alpha
         return self._exchange(best, size, rank)
 
     def _smaller_penalty(self, best: Trained) -> Action:
         """Try a third of the penalty: the evidence took it for smaller networks, and growth can not raise the loss."""
         self.n_penalties -= 1
         self.penalty_row = best.row
-        self.problem.alpha, self.problem.auto_alpha = best.alpha / 3, False
-        return Action("penalty", best.network, best, must_gain=True)
+        return Action("penalty", best.network, best, must_gain=True, problem=lowered(best.problem))
 
     # growth ------------------------------------------------------------------------------------------------
 
-    def proposals(self, network: MLP) -> list[Proposal]:
+    def proposals(self, network: MLP, problem: Problem) -> list[Proposal]:
         """Return the best block of every layer that may grow, last layer first."""
         last = len(network.weights) - 2
         layers = [last] if self.grow_layer == "last" else range(last, -1, -1)
         found = []
         for layer in layers:
-            block = self.best_block(network) if layer == last else self._block_inside(network, layer)
+            inside = layer < last
+            block = self._block_inside(network, problem, layer) if inside else self.best_block(network, problem)
             if block is not None:
                 fan = network.layer_sizes[layer] + 1 + network.layer_sizes[layer + 2]
                 found.append(Proposal(layer, block, block.score / (fan * len(block.b))))
@@ -199,24 +193,25 @@ class GrowthPolicy:
             return [max(found, key=lambda proposal: proposal.gain)]
         return found
 
-    def _grow(self, base: Trained, proposals: list[Proposal], room: int) -> Action:
-        grown = merged = self.merged(base.network)
+    def _grow(self, base: Trained, problem: Problem, proposals: list[Proposal], room: int) -> Action:
+        grown = merged = self.merged(base.network, problem)
         if merged is not base.network:
-            proposals = self.proposals(merged)
+            proposals = self.proposals(merged, problem)
         for proposal in proposals:
             block = proposal.block.first(self.max_neurons - sum(grown.layer_sizes[1:-1]))
             if not len(block.b):
                 break
             if proposal.layer == len(grown.weights) - 2:
-                grown = self._grow_head(grown, block, room)
+                grown = self._grow_head(grown, problem, block, room)
             else:
-                grown = append_inside(grown, self.problem, proposal.layer, block.W, block.b)
-        grown = self._settle(grown)
-        return Action("grow", grown, base, kept=positions(base.network, grown) if merged is base.network else None)
+                grown = append_inside(grown, problem, proposal.layer, block.W, block.b)
+        grown, problem = self._settle(grown, problem)
+        kept = positions(base.network, grown) if merged is base.network else None
+        return Action("grow", grown, base, kept=kept, problem=problem)
 
-    def _grow_head(self, network: MLP, block: Block, room: int) -> MLP:
+    def _grow_head(self, network: MLP, problem: Problem, block: Block, room: int) -> MLP:
         """Algorithm 2 on the last hidden layer: blocks one after the other, while the old weights are frozen."""
-        head, problem = head_of(network, self.problem)
+        head, problem = head_of(network, problem)
         n_blocks = self.max_extensions
         if n_blocks is None:
             n_blocks = max(1, round(head.layer_sizes[1] / (4 * self.block_size)))
@@ -233,23 +228,23 @@ class GrowthPolicy:
             added += len(following.b)
         return joined(network, grown)
 
-    def widened(self, network: MLP) -> tuple[MLP, Tensor | None]:
+    def widened(self, network: MLP, problem: Problem) -> tuple[MLP, Tensor | None]:
         """Return the network with one more block and the places of its parameters there, or as it is."""
         room = self.max_neurons - sum(network.layer_sizes[1:-1])
-        block = self.best_block(network) if room > 0 else None
+        block = self.best_block(network, problem) if room > 0 else None
         if block is None:
             return network, None
-        head, problem = head_of(network, self.problem)
+        head, problem = head_of(network, problem)
         grown = joined(network, self._append(head, problem, block.first(room)))
         return grown, positions(network, grown)
 
-    def merged(self, network: MLP) -> MLP:
+    def merged(self, network: MLP, problem: Problem) -> MLP:
         """Return the network with equal neurons collapsed, the same one where there are none."""
-        narrower, _ = merge(network, self.problem.X, self.merge_tol)
+        narrower, _ = merge(network, problem.X, self.merge_tol)
         if narrower.layer_sizes == network.layer_sizes:
             return network
-        rise = float(self.problem.data_loss(narrower)) - float(self.problem.data_loss(network))
-        return narrower if rise <= 1e-9 * abs(float(self.problem.data_loss(network))) else network
+        rise = float(problem.data_loss(narrower)) - float(problem.data_loss(network))
+        return narrower if rise <= 1e-9 * abs(float(problem.data_loss(network))) else network
 
     def _append(self, head: MLP, problem: Problem, block: Block) -> MLP:
         silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
@@ -258,12 +253,12 @@ class GrowthPolicy:
     def _refit(self, head: MLP, problem: Problem) -> MLP:
         """Refit the output layer; the last refit is remembered, since a block is scored before it is added."""
         if self._refitted is not None:
-            on, alpha, start, refitted = self._refitted
-            same = on is problem and alpha == problem.alpha and start.layer_sizes == head.layer_sizes
+            on, start, refitted = self._refitted
+            same = on is problem and start.layer_sizes == head.layer_sizes
             if same and torch.equal(start.theta, head.theta):
                 return refitted
         refitted = refit_output(head, problem)
-        self._refitted = problem, problem.alpha, head, refitted
+        self._refitted = problem, head, refitted
         return refitted
 
     def _optimise_new(self, frozen: MLP, grown: MLP, problem: Problem) -> MLP:
@@ -274,24 +269,25 @@ class GrowthPolicy:
         zero = torch.zeros_like(new.biases[-1])
         new = MLP.from_arrays(new.weights, [*new.biases[:-1], zero], new.activation)
         rest = replace(problem, offset=problem.outputs(old))
-        return direct_sum(old, self.descend(new, rest))
+        return direct_sum(old, self.descend(new, rest)[0])
 
-    def _settle(self, network: MLP) -> MLP:
-        """Descend on smoothed networks with ever less smoothing, and refit."""
+    def _settle(self, network: MLP, problem: Problem) -> tuple[MLP, Problem]:
+        """Descend on smoothed networks with ever less smoothing, and refit; return the problem to go on with, too."""
         if not (self.relax and network.activation.is_piecewise_linear):
-            return network
+            return network, problem
         settled = network
         for level in _SMOOTHING:
-            settled = settled.with_smoothing(smoothing_widths(settled, self.problem, level))
-            settled = self.descend(settled, self.problem)
-        settled = self.descend(refit_output(balance(settled.with_smoothing(None)), self.problem), self.problem)
-        better = bool(self.problem.objective(settled) < self.problem.objective(network))
-        return settled if better else network
+            settled = settled.with_smoothing(smoothing_widths(settled, problem, level))
+            settled, problem = self.descend(settled, problem)
+        settled = refit_output(balance(settled.with_smoothing(None)), problem)
+        settled, problem = self.descend(settled, problem)
+        better = bool(problem.objective(settled) < problem.objective(network))
+        return settled if better else network, problem
 
     # exchange ----------------------------------------------------------------------------------------------
 
     def _exchange(self, base: Trained, size: int, rank: int) -> Action | None:
-        reduced, problem = head_of(base.network, self.problem)
+        reduced, problem = head_of(base.network, base.problem)
         for step in range(size):
             order = leave_out_losses(reduced, problem).argsort(stable=True)
             chosen = order[rank if step == 0 else 0]
@@ -302,16 +298,19 @@ class GrowthPolicy:
         if block is None:
             return None
         exchanged = joined(base.network, self._append(reduced, problem, block))
-        return Action("exchange", self._settle(exchanged), base, must_gain=True)
+        settled, problem = self._settle(exchanged, base.problem)
+        return Action("exchange", settled, base, must_gain=True, problem=problem)
 
     # search ------------------------------------------------------------------------------------------------
 
-    def best_block(self, network: MLP, size: int | None = None, refit_all: bool = True) -> Block | None:
+    def best_block(
+        self, network: MLP, problem: Problem, size: int | None = None, refit_all: bool = True
+    ) -> Block | None:
         """Best new block of the last hidden layer, scored with a refit of the whole output layer, or of its bias.
 
         The score is the decrease of the objective by that refit.
         """
-        head, problem = head_of(network, self.problem)
+        head, problem = head_of(network, problem)
         return self._block_of_head(head, problem, size, refit_all) if head.layer_sizes[0] else None
 
     def _block_of_head(
@@ -320,9 +319,8 @@ class GrowthPolicy:
         F = problem.outputs(head)
         E = problem.loss.negative_gradient(F, problem.Y)
         basis = problem.basis(head)
-        block = self._search(
-            problem.X, E, basis if refit_all else basis[:, -1:], head, 0, size, operator=problem.operator
-        )
+        basis = basis if refit_all else basis[:, -1:]
+        block = self._search(problem, problem.X, E, basis, head, 0, size, operator=problem.operator)
         if block is None or problem.loss.is_quadratic or not refit_all:
             return block
         outgoing = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
@@ -330,40 +328,48 @@ class GrowthPolicy:
         gain = float(problem.objective(silent)) - float(problem.objective(self._refit(silent, problem)))
         return replace(block, score=gain) if gain > 0 else None
 
-    def _block_inside(self, network: MLP, layer: int) -> Block | None:
+    def _block_inside(self, network: MLP, problem: Problem, layer: int) -> Block | None:
         if 0 in (network.layer_sizes[layer], network.layer_sizes[layer + 2]):
             return None
-        inputs, E, basis = layer_problem(network, self.problem, layer)
-        block = self._search(inputs, E, basis, network, layer, None)
+        inputs, E, basis = layer_problem(network, problem, layer)
+        block = self._search(problem, inputs, E, basis, network, layer, None)
         if block is None:
             return None
-        return replace(block, score=linearised_refit(network, self.problem, layer, block.W, block.b)[2])
+        return replace(block, score=linearised_refit(network, problem, layer, block.W, block.b)[2])
 
     def _search(
-        self, X: Tensor, E: Tensor, basis: Tensor, network: MLP, layer: int, size: int | None, operator: Any = None
+        self,
+        problem: Problem,
+        X: Tensor,
+        E: Tensor,
+        basis: Tensor,
+        network: MLP,
+        layer: int,
+        size: int | None,
+        operator: Any = None,
     ) -> Block | None:
         return self.search.search(
             X,
             E,
-            self.problem.g,
+            problem.g,
             network.activation.appended,
             block_size=size or self.block_size,
             basis=basis,
             live=network.weights[layer],
-            support=min(0.25, self.support * (X.shape[1] + 2) / self.problem.total_weight),
+            support=min(0.25, self.support * (X.shape[1] + 2) / problem.total_weight),
             generator=self.generator,
             operator=operator,
         )
 
-    def indicators(self, network: MLP, proposals: list[Proposal]) -> dict[str, float]:
+    def indicators(self, network: MLP, problem: Problem, proposals: list[Proposal]) -> dict[str, float]:
         """C_opt of Theorem 25, beside the decrease of the loss that the best block promises with a full refit.
 
         With the block R(W*) of unit norm, C_opt = 2 <r, R(W*)> / |r|: twice the cosine of the angle between
         the residual (the negative functional gradient) and the best new block, here with its own output bias.
-        That block is searched for; where a fit is dear it is the one proposed for the last hidden layer.
+        That block is searched for; if a fit is expensive it is the one proposed for the last hidden layer.
         """
-        proposed = [p.block for p in proposals if p.layer == len(network.weights) - 2] if self.dear else []
-        head, problem = head_of(network, self.problem)
+        proposed = [p.block for p in proposals if p.layer == len(network.weights) - 2] if self.expensive else []
+        head, problem = head_of(network, problem)
         E = problem.negative_gradient(head)
         size = 0.5 * float(E.square().sum(1) @ problem.g)
         score = 0.0
@@ -372,7 +378,7 @@ class GrowthPolicy:
             score = refit_decrease(problem.X, E, problem.g, head.activation.appended, V, problem.operator)
         elif size > 0:
             constant = problem.basis(head)[:, -1:]
-            block = self._search(problem.X, E, constant, head, 0, None, operator=problem.operator)
+            block = self._search(problem, problem.X, E, constant, head, 0, None, operator=problem.operator)
             score = 0.0 if block is None else block.score
         cosine = math.sqrt(min(1.0, score / size)) if score > 0 else 0.0
         decrease = max((p.block.score for p in proposals), default=0.0)

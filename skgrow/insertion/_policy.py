@@ -93,7 +93,6 @@ class InsertionPolicy:
         """Answer with an insertion, with more training of the same network, or None to end."""
         last = history[-1]
         self.stale = 0 if best is current and last["accepted"] else self.stale + 1
-        self.problem.alpha = current.alpha
         grown, kept, decision, reason = self._decide(current, last)
         if grown is None and self._goes_on(current, history):
             last |= {"decision": "train on", "reason": reason}

@@ -11,7 +11,7 @@ from skgrow.multilevel._hierarchies import (
     WidthHierarchy,
     as_hierarchy,
 )
-from skgrow.multilevel._level import Correction, Level, LevelProblem, Work
+from skgrow.multilevel._level import CoarseCorrection, Level, Proximal, Work, corrected
 from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, nested_iteration
 from skgrow.multilevel._quadratic import QuadraticResult, mgopt_quadratic
 from skgrow.multilevel._subspace import SubspaceNetwork
@@ -22,13 +22,13 @@ __all__ = [
     "Aggregation",
     "BatchHierarchy",
     "Blocks",
-    "Correction",
+    "CoarseCorrection",
     "DepthHierarchy",
     "Hierarchy",
     "Identity",
     "Level",
-    "LevelProblem",
     "MGOptPolicy",
+    "Proximal",
     "QuadraticResult",
     "ResolutionHierarchy",
     "Subspace",
@@ -40,6 +40,7 @@ __all__ = [
     "as_hierarchy",
     "build_levels",
     "constant",
+    "corrected",
     "eigenbasis",
     "first_network",
     "lanczos_basis",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import Any, cast
 
 import torch
@@ -310,8 +309,7 @@ class SubspaceHierarchy(Hierarchy):
 
     def coarsen(self, network: Network, problem: Problem | None = None) -> tuple[Network, Transfer]:
         """Return the network as a function of its coordinates."""
-        theta, double = network.theta, copy(cast(Problem, problem))
-        double.X, double.Y, double.g, double._losses = double.X.double(), double.Y.double(), double.g.double(), None
+        theta, double = network.theta, cast(Problem, problem).double()
         center = theta.double()
         length = 1e-4 * (1 + float(center.norm()))
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from copy import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Self, cast
-from weakref import WeakKeyDictionary
+from functools import cached_property
+from typing import Any
 
 from torch import Tensor
 
 from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network
-from skgrow.problem import Problem
+from skgrow.problem import Penalty, PenaltySum, Problem
 
 
 @dataclass
@@ -37,133 +37,148 @@ class Work:
         self.unit = self.network.flops * self.n_samples
         self.units = [0.0] * self.n_levels
 
+    def meter(self, level: int) -> Callable[[Network, float, int], None]:
+        """Return what adds to the work of a level, see :class:`~skgrow.problem.Problem`."""
 
-@dataclass
-class Correction:
-    r"""What is added to a coarse objective so that it sees the finer one.
+        def add(network: Network, gradients: float, n_samples: int) -> None:
+            self.units[level] += gradients * network.flops * n_samples / self.unit
 
-    The objective is :math:`h(t) = f_H(t) + \langle R_g \nabla f(\theta) - \nabla f_H(t_0), t - t_0 \rangle +
-    \frac{\lambda}{2} |t - t_0|^2`, its gradient at :math:`t_0` the restricted fine one.
+        return add
+
+
+class Proximal(Penalty):
+    r"""The term :math:`\frac{\lambda}{2} |t - t_0|^2` of a coarse objective.
 
     Parameters
     ----------
-    kind : {False, True, "exact"}
-        Without the linear term; with it, on a mini-batch by gradients of the same mini-batch (3.6); or on a mini-batch
-        with the restriction of the exact fine gradient, which needs no further fine gradients.
-    regularization : float
-        The factor lambda.
+    strength : float
+        The factor :math:`\lambda`.
     anchor : Network
-        Coarse network of parameters t_0.
+        Of parameters :math:`t_0`.
+    """
+
+    def __init__(self, strength: float, anchor: Network) -> None:
+        super().__init__()
+        self.strength, self.anchor = strength, anchor
+
+    def value(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return the term."""
+        away = network.theta - self.anchor.theta
+        return 0.5 * self.strength * (away @ away)
+
+    def gradient(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return its gradient."""
+        return self.strength * (network.theta - self.anchor.theta)
+
+    def add_gradient(self, network: Network, n: float, gradient: Tensor) -> None:  # noqa: ARG002
+        """Add its gradient to the vector given."""
+        gradient.add_(network.theta - self.anchor.theta, alpha=self.strength)
+
+
+class CoarseCorrection(Penalty):
+    r"""The linear term of a coarse objective, by which it sees the finer one.
+
+    It is :math:`\langle R_g \nabla f(\theta) - \nabla f_H(t_0), t - t_0 \rangle`, so that the gradient of the coarse
+    objective at :math:`t_0` is the restricted fine one.
+
+    Parameters
+    ----------
+    anchor : Network
+        Coarse network of parameters :math:`t_0`.
+    coarse : Problem
+        Whose objective is :math:`f_H`.
     fine : Network
         The finer network.
-    problem : LevelProblem
+    problem : Problem
         Whose objective is f, the correction of its own level included.
     gradient : Tensor
         The exact gradient of f at the finer network.
     transfer : Transfer
         Between the levels.
+    exact : bool
+        Whether mini-batches take the restriction of the exact fine gradient, which needs no further fine gradients;
+        otherwise both gradients are of the same mini-batch (3.6).
     """
 
-    kind: Any
-    regularization: float
-    anchor: Network
-    fine: Network
-    problem: LevelProblem
-    gradient: Tensor
-    transfer: Transfer
+    def __init__(
+        self,
+        anchor: Network,
+        coarse: Problem,
+        fine: Network,
+        problem: Problem,
+        gradient: Tensor,
+        transfer: Transfer,
+        exact: bool = False,
+    ) -> None:
+        super().__init__()
+        self.anchor, self.coarse, self.fine, self.problem = anchor, coarse, fine, problem
+        self.fine_gradient, self.transfer, self.exact = gradient, transfer, exact
+        self.rows: tuple[Tensor, float] | None = None
 
-
-class LevelProblem(Problem):
-    """The problem of one level: counts its work, and may carry a correction."""
-
-    level: int
-    work: Work
-    weights: Tensor | None
-    correction: Correction | None
-    _linear: Tensor | None
-    _rows: tuple[Tensor, float] | None
-
-    @classmethod
-    def of(cls, problem: Problem, level: int, work: Work, X: Tensor | None = None, mass: Tensor | None = None) -> Self:
-        """Return a problem as that of a level, possibly with other inputs.
-
-        ``mass`` says how many parameters of the finest level each one stands for; that often it is penalised.
-        """
-        found = object.__new__(cls)
-        found.__dict__.update(problem.__dict__)
-        found.__dict__.pop("input_gram", None)
-        found.X = problem.X if X is None else X
-        found.level, found.work, found.weights = level, work, mass
-        found.correction, found._linear, found._rows = None, None, None
-        found._losses = WeakKeyDictionary()
-        return found
-
-    def corrected(self, correction: Correction) -> Self:
-        """Return the problem with a correction."""
-        found = copy(self)
-        found.correction, found._linear = correction, None
-        return found
-
-    # data and penalty, counted -----------------------------------------------------------------------------
-
-    def count(self, network: Network, gradients: float) -> None:
-        """Add to the work of the level."""
-        self.work.units[self.level] += gradients * network.flops * self.n_samples / self.work.unit
-
-    def penalty(self, network: Network) -> Tensor:
-        """Return the penalty, and the terms of the correction."""
-        if self.weights is None:
-            value = super().penalty(network)
-        else:
-            free = network.slices[-1][1].start
-            theta = network.theta[:free]
-            value = (theta * theta) @ self.weights[:free] * (self.alpha / (2 * self.total_weight))
-        if self.correction is None:
-            return value
-        away = network.theta - self.correction.anchor.theta
-        value = value + 0.5 * self.correction.regularization * (away @ away)
-        if self.correction.kind is False or network is self.correction.anchor:
-            return value
-        return value + self.linear @ away
-
-    def add_penalty_gradient(self, network: Network, gradient: Tensor) -> None:
-        """Add the gradient of :meth:`penalty` to the vector given."""
-        self._add_own_gradient(network, gradient)
-        if self.correction is None:
-            return
-        if self.correction.regularization:
-            gradient.add_(network.theta - self.correction.anchor.theta, alpha=self.correction.regularization)
-        if self.correction.kind is not False:
-            gradient.add_(self.linear)
-
-    def _add_own_gradient(self, network: Network, gradient: Tensor) -> None:
-        if self.weights is None:
-            super().add_penalty_gradient(network, gradient)
-            return
-        free = network.slices[-1][1].start
-        scale = self.alpha / self.total_weight
-        gradient[:free].addcmul_(network.theta[:free], self.weights[:free], value=scale)
-
-    @property
+    @cached_property
     def linear(self) -> Tensor:
-        """The linear term of the correction: restricted fine gradient less the coarse one, at the anchor."""
-        if self._linear is None:
-            correction = cast(Correction, self.correction)
-            gradient = correction.gradient
-            if self._rows is not None and correction.kind is True:
-                batch = correction.problem._batch(*self._rows)
-                gradient = batch.value_and_gradient(correction.fine)[1]
-            own = self._value_and_gradient(correction.anchor)[1]
-            self._add_own_gradient(correction.anchor, own)
-            self._linear = correction.transfer.restrict_gradient(gradient) - own
-        return self._linear
+        """Restricted fine gradient less the coarse one, at the anchor."""
+        fine = self.fine_gradient
+        if self.rows is not None and not self.exact:
+            fine = self.problem.batch(*self.rows).value_and_gradient(self.fine)[1]
+        own = self.coarse.value_and_gradient(self.anchor)[1]
+        return self.transfer.restrict_gradient(fine) - own
 
-    def _batch(self, rows: Tensor, factor: float) -> Self:
-        batch = super()._batch(rows, factor)
-        batch._linear, batch._rows = None, (rows, factor)
-        if len(rows) == self.n_samples and self.correction is not None and self.correction.kind is not False:
-            batch._linear = self.linear  # of all rows it is the same for every step
-        return batch
+    def value(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return the term."""
+        if network is self.anchor:
+            return network.theta.new_zeros(())
+        return self.linear @ (network.theta - self.anchor.theta)
+
+    def gradient(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return its gradient."""
+        return self.linear
+
+    def on_batch(self, batch: Problem, rows: Tensor, factor: float) -> CoarseCorrection:
+        """Return the term on some rows; of all rows it is the same for every step."""
+        if len(rows) == self.coarse.n_samples:
+            return self
+        coarse = batch.with_penalty(self.coarse.penalty)
+        found = CoarseCorrection(
+            self.anchor, coarse, self.fine, self.problem, self.fine_gradient, self.transfer, self.exact
+        )
+        found.rows = (rows, factor)
+        return found
+
+
+def corrected(
+    coarse: Problem,
+    anchor: Network,
+    fine: Network,
+    problem: Problem,
+    gradient: Tensor,
+    transfer: Transfer,
+    *,
+    kind: Any,
+    regularization: float,
+) -> Problem:
+    r"""Return a coarse problem with the correction that makes it see the finer one.
+
+    The objective is :math:`h(t) = f_H(t) + \frac{\lambda}{2} |t - t_0|^2 + \langle R_g \nabla f(\theta) - \nabla
+    f_H(t_0), t - t_0 \rangle`.
+
+    Parameters
+    ----------
+    coarse : Problem
+        Whose objective is :math:`f_H`.
+    anchor, fine, problem, gradient, transfer
+        As in :class:`CoarseCorrection`.
+    kind : {False, True, "exact"}
+        Without the linear term; with it; with it from the exact fine gradient.
+    regularization : float
+        The factor :math:`\lambda`.
+    """
+    terms: list[Penalty] = [coarse.penalty]
+    if regularization:
+        terms.append(Proximal(regularization, anchor))
+    if kind is not False:
+        terms.append(CoarseCorrection(anchor, coarse, fine, problem, gradient, transfer, kind == "exact"))
+    return coarse.with_penalty(PenaltySum(tuple(terms)))
 
 
 @dataclass
@@ -174,12 +189,15 @@ class Level:
     ----------
     network : Network
         Gives the architecture.
-    problem : LevelProblem
+    problem : Problem
         Its objective.
+    work : Work
+        Counts the work on all levels.
     transfer : Transfer or None
         Between this level and the next finer one; None on the finest.
     """
 
     network: Network
-    problem: LevelProblem
+    problem: Problem
+    work: Work
     transfer: Transfer | None = None

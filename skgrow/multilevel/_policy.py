@@ -2,31 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
 import torch
 
 from skgrow.multilevel._hierarchies import Hierarchy
-from skgrow.multilevel._level import Correction, Level, LevelProblem, Work
+from skgrow.multilevel._level import Level, Work, corrected
 from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network, glorot
-from skgrow.problem import Problem
+from skgrow.problem import Problem, WeightedL2
 from skgrow.solvers import MiniBatchState
-from skgrow.training import Action, FixedPolicy, History, Monitor, Trained, descend, fit
+from skgrow.training import Action, Every, FixedPolicy, History, Monitor, Trained, descend, fit
 
 #: Lengths of a correction that are tried, from 1, each half of the one before; then there is none.
 _TRIALS = 4
 
 #: Share of the decrease that the slope promises which a correction has to bring (Armijo's condition).
 _SUFFICIENT = 1e-4
-
-
-class _NeverDue:
-    """Descends as often as is allowed."""
-
-    def due(self, values: list[float], epoch: int) -> bool:  # noqa: ARG002
-        return False
 
 
 def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_levels: int) -> list[Level]:
@@ -39,14 +32,15 @@ def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_lev
     """
     hierarchy.check(network, n_levels)
     work = Work(network, problem.n_samples, n_levels)
-    levels = [Level(network, LevelProblem.of(problem, 0, work))]
+    levels = [Level(network, replace(problem, meter=work.meter(0)), work)]
     mass = torch.ones_like(network.theta)
     for level in range(1, n_levels):
         finer = levels[-1]
         coarse, transfer = hierarchy.coarsen(finer.network, finer.problem)
         X = hierarchy.inputs(finer.network, finer.problem.X)
         mass = transfer.adjoint(mass * transfer.apply(mass.new_ones(transfer.n_coarse)))
-        levels.append(Level(coarse, LevelProblem.of(problem, level, work, X, mass), transfer))
+        penalty = WeightedL2(problem.alpha, mass)
+        levels.append(Level(coarse, replace(problem, X=X, penalty=penalty, meter=work.meter(level)), work, transfer))
     return levels
 
 
@@ -75,7 +69,7 @@ class MGOptPolicy(FixedPolicy):
     n_coarse : int
         Solver iterations of one coarse descent, K.
     correction : {False, True, "exact"}
-        See :class:`Correction`.
+        See :func:`corrected`.
     regularization : float
         Lambda of the coarse objectives.
     cycles : int
@@ -111,9 +105,9 @@ class MGOptPolicy(FixedPolicy):
         """Complete a row of the history."""
         row.setdefault("corrections", [])
         row["level"] = 0
-        row["work"] = list(self.levels[0].problem.work.units)
+        row["work"] = list(self.levels[0].work.units)
 
-    def correct(self, level: int, network: Network, problem: LevelProblem, reports: list[dict[str, Any]]) -> Network:
+    def correct(self, level: int, network: Network, problem: Problem, reports: list[dict[str, Any]]) -> Network:
         """Return the network after a correction from the next coarser level, itself if there is none that helps."""
         if self.hierarchy.moves:
             self._move(level, network, problem)
@@ -126,8 +120,17 @@ class MGOptPolicy(FixedPolicy):
         if not report["kappa_ratio"] > self.kappa:
             return network
         anchor = coarse.network.with_theta(transfer.restrict(network.theta))
-        correction = Correction(self.correction, self.regularization, anchor, network, problem, gradient, transfer)
-        found = self._minimise(level + 1, anchor, coarse.problem.corrected(correction), reports)
+        task = corrected(
+            coarse.problem,
+            anchor,
+            network,
+            problem,
+            gradient,
+            transfer,
+            kind=self.correction,
+            regularization=self.regularization,
+        )
+        found = self._minimise(level + 1, anchor, task, reports)
         if found is anchor:
             return network
         away = transfer.apply(found.theta - anchor.theta)
@@ -143,7 +146,7 @@ class MGOptPolicy(FixedPolicy):
             length /= 2
         return network
 
-    def _minimise(self, level: int, network: Network, problem: LevelProblem, reports: list[dict[str, Any]]) -> Network:
+    def _minimise(self, level: int, network: Network, problem: Problem, reports: list[dict[str, Any]]) -> Network:
         """Descend on a coarse level, with corrections from below.
 
         A corrected objective need not be bounded below, so a coarse descent may diverge; then its best point counts.
@@ -157,7 +160,7 @@ class MGOptPolicy(FixedPolicy):
                 network,
                 problem,
                 self.solvers[level],
-                _NeverDue(),
+                Every(self.n_coarse),
                 max_iter=self.n_coarse,
                 monitor=monitor,
                 previous=previous,
@@ -171,7 +174,7 @@ class MGOptPolicy(FixedPolicy):
                 network = self.correct(level, network, problem, reports)
         return network
 
-    def _move(self, level: int, network: Network, problem: LevelProblem) -> None:
+    def _move(self, level: int, network: Network, problem: Problem) -> None:
         coarse, transfer = self.hierarchy.coarsen(network, problem)
         self.levels[level + 1].network, self.levels[level + 1].transfer = coarse, transfer
         self._states.pop(level + 1, None)
@@ -220,7 +223,7 @@ def nested_iteration(
             history=history,
             state=state,
         )
-        history[row] |= {"level": level, "work": list(problem.work.units), "corrections": []}
+        history[row] |= {"level": level, "work": list(levels[level].work.units), "corrections": []}
         finer, transfer = levels[level - 1], _transfer(levels[level])
         network = hierarchy.refine(trained.network, finer.network, transfer, generator)
         state = prolonged(trained.state, transfer, solvers[level - 1].start(network, finer.problem))

@@ -79,8 +79,8 @@ class State:
         value, E = batch.loss.value_and_negative_gradient(state.output, batch.Y)
         deltas = network.backward_pass(state, E * -batch.g[:, None])
         gradient = network.gradient_of(deltas, state)
-        batch.add_penalty_gradient(network, gradient)
-        objective = value @ batch.g + batch.penalty(network)
+        batch.penalty.add_gradient(network, batch.total_weight, gradient)
+        objective = value @ batch.g + batch.penalty_of(network)
         self._learn(network, batch, state, E)
         gamma = self.settings.gamma(self.steps) * self.factor
         if self.settings.inverts(self.steps, self.since_start):

@@ -1,37 +1,45 @@
-"""What is minimised: data, losses, operators, and their curvature; sums over samples."""
+"""What is minimised: data, losses, penalties, operators, and their curvature; sums over samples."""
 
 from skgrow.problem._curvature import (
     Curvature,
     DenseCurvature,
     KroneckerCurvature,
     RowCurvature,
-    curvature_of,
     damped_cholesky,
+    gauss_newton_work,
 )
 from skgrow.problem._layers import head_of, joined, layer_problem
 from skgrow.problem._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
 from skgrow.problem._operators import Operator, derivative, gradient, is_linear
+from skgrow.problem._penalties import L2, FixedAlpha, Follower, PathNorm, Penalty, PenaltySum, WeightedL2
 from skgrow.problem._problem import Problem
 from skgrow.problem._reduction import CHUNK_BYTES, gram_matrix, sum_over_samples
 
 __all__ = [
     "CHUNK_BYTES",
+    "L2",
     "CrossEntropy",
     "Curvature",
     "DenseCurvature",
+    "FixedAlpha",
+    "Follower",
     "Huber",
     "KroneckerCurvature",
     "Logistic",
     "Loss",
     "Operator",
+    "PathNorm",
+    "Penalty",
+    "PenaltySum",
     "Poisson",
     "Problem",
     "Quantile",
     "RowCurvature",
     "SquaredError",
-    "curvature_of",
+    "WeightedL2",
     "damped_cholesky",
     "derivative",
+    "gauss_newton_work",
     "gradient",
     "gram_matrix",
     "head_of",

@@ -16,13 +16,16 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
 from skgrow.networks import Network
-from skgrow.problem._problem import Problem
 from skgrow.problem._reduction import gram_matrix, sum_over_samples
+
+if TYPE_CHECKING:
+    from skgrow.problem._problem import Problem
 
 
 class DenseCurvature:
@@ -34,8 +37,16 @@ class DenseCurvature:
         Positive semidefinite.
     """
 
+    #: Whether the matrix is exact, and so good for steps and leverages.
+    is_exact: ClassVar[bool] = True
+
     def __init__(self, gram: Tensor) -> None:
         self.gram = gram
+
+    @staticmethod
+    def of(network: Network, problem: Problem) -> DenseCurvature:
+        """Return the curvature of a problem's data loss at a network."""
+        return problem.linearised(network)[2]
 
     def is_finite(self) -> bool:
         """Whether all entries are."""
@@ -187,6 +198,8 @@ class KroneckerCurvature:
         Eigenvalues and eigenvectors of the first A, where they are known.
     """
 
+    is_exact: ClassVar[bool] = False
+
     def __init__(self, factors: list[tuple[Tensor, Tensor]], first: tuple[Tensor, Tensor] | None = None) -> None:
         self.factors = factors
         self.first = first
@@ -244,23 +257,6 @@ class KroneckerCurvature:
 Curvature = DenseCurvature | KroneckerCurvature
 
 
-def curvature_of(network: Network, problem: Problem) -> Curvature:
-    """Return the curvature of the kind that the problem asks for."""
-    if problem.curvature_kind == "kronecker":
-        return KroneckerCurvature.of(network, problem)
-    return linearised(network, problem)[2]
-
-
-def linearised(network: Network, problem: Problem) -> tuple[Tensor, Tensor, DenseCurvature]:
-    """Return the data loss at a network, its gradient, and its Gauss-Newton matrix in the form that costs less."""
-    n, c = problem.Y.shape
-    if problem.operator is None and n * c < network.n_parameters:
-        loss, gradient, rows, first = problem.gauss_newton_rows(network)
-        return loss, gradient, RowCurvature(rows, c, first)
-    loss, gradient, gram = problem.gauss_newton(network)
-    return loss, gradient, DenseCurvature(gram)
-
-
 def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
     """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
     extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
@@ -272,3 +268,13 @@ def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
         extra = max(10 * extra, 1e-300)
         matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
+
+
+def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int, *, by_rows: bool = True) -> float:
+    """Return the floating-point operations of one Gauss-Newton matrix and its factorisation, in the cheaper form.
+
+    Without ``by_rows``, as under an operator, there is but the one over parameters.
+    """
+    rows = n_samples * n_outputs
+    small, large = sorted((rows, n_parameters)) if by_rows else (n_parameters, rows)
+    return 2.0 * large * small**2 + small**3

@@ -1,31 +1,31 @@
-"""A training problem: data, loss, sample weights and the L2 penalty."""
+"""A training problem: data, sample weights, loss and penalty."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Self
+from typing import Any, Self
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
 
 from skgrow.networks import MLP, Network
+from skgrow.problem._curvature import Curvature, DenseCurvature, RowCurvature
 from skgrow.problem._losses import Loss, SquaredError
 from skgrow.problem._operators import Operator
+from skgrow.problem._penalties import L2, FixedAlpha, Penalty
 from skgrow.problem._reduction import gram_matrix, sum_over_samples
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class Problem:
     r"""Minimise :math:`\sum_i g_i \ell(F(x_i), y_i) + \text{penalty}` over networks F.
 
-    The penalty is :math:`\frac{\alpha}{2 n} |\theta|^2` on all weights and hidden biases; output biases are free.
-    With unit weights this is the objective of :class:`~sklearn.neural_network.MLPRegressor`, there without penalty on
-    biases. The path penalty of a network with one hidden layer is
-    :math:`\frac{\alpha}{n} \sum_j |a_j| |(w_j, b_j)|`, which the former is for balanced (leaky) ReLU neurons.
+    With unit weights and the penalty :class:`L2` this is the objective of
+    :class:`~sklearn.neural_network.MLPRegressor`, there without penalty on biases. A problem is a value: another
+    strength of the penalty makes another problem (:meth:`at`), which shares what is known of the data.
 
     Parameters
     ----------
@@ -36,45 +36,78 @@ class Problem:
     sample_weight : Tensor of shape (n,), optional
         Not negative; ``g`` is this normalised to sum 1 (over all rows of Y). Weights count observations:
         ``total_weight``, their sum, is the number of observations that the evidence sees.
-    alpha : float, default=0
-        Strength of the penalty.
     loss : Loss, default=SquaredError()
         The loss.
-    auto_alpha : bool, default=False
-        Whether training may set ``alpha`` by the evidence.
+    penalty : Penalty, default=L2()
+        The penalty, with its strength ``alpha``.
+    rule : FixedAlpha or other rule, default=FixedAlpha()
+        Who sets the strength of the penalty during training.
     operator : Operator, optional
         Linear operator H: its image HF is fitted instead of F.
-    penalty_kind : {"l2", "path"}, default="l2"
-        The penalty.
-    curvature_kind : {"dense", "kronecker"}, default="dense"
-        What the evidence is computed from.
+    curvature : type, default=DenseCurvature
+        What :meth:`curvature_at` returns: :class:`DenseCurvature` or :class:`KroneckerCurvature`.
     offset : Tensor of shape of Y, optional
         Added to the outputs: what a frozen part of the network contributes.
+    meter : callable, optional
+        ``meter(network, gradients, n_samples)`` takes note of work on this problem, in gradients on so many samples (a
+        loss is a third of one).
+
+    Attributes
+    ----------
+    g : Tensor of shape (n,) or (n q,)
+        Normalised weights.
+    total_weight : float
+        Their sum before that.
     """
 
     X: Tensor
     Y: Tensor
     sample_weight: Tensor | None = None
-    alpha: float = 0.0
     loss: Loss = field(default_factory=SquaredError)
-    auto_alpha: bool = False
+    penalty: Penalty = field(default_factory=L2)
+    rule: FixedAlpha = field(default_factory=FixedAlpha)
     operator: Operator | None = None
-    penalty_kind: str = "l2"
-    curvature_kind: str = "dense"
+    curvature: type[Curvature] = DenseCurvature
     offset: Tensor | None = None
+    meter: Callable[[Network, float, int], None] | None = None
+    g: Tensor = field(init=False)
+    total_weight: float = field(init=False)
+    _known: _Known = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rows, copies = len(self.Y), len(self.Y) // len(self.X)
         if self.sample_weight is None:
-            self.total_weight = float(rows)
-            self.g = self.X.new_full((rows,), 1.0 / rows)
+            total_weight = float(rows)
+            g = self.X.new_full((rows,), 1.0 / rows)
         else:
             weight = self.sample_weight.repeat(copies)
             total = weight.sum()
-            self.total_weight = float(total)
-            self.g = weight / total
-        #: Data losses of networks, by identity: networks are values. None where parameters move under a network.
-        self._losses: WeakKeyDictionary[Network, Tensor] | None = WeakKeyDictionary()
+            total_weight = float(total)
+            g = weight / total
+        self.__dict__.update(g=g, total_weight=total_weight, _known=_Known())
+
+    def _with(self, **changes: Any) -> Self:
+        """Return the problem with other fields, and what is known of the data."""
+        found = copy(self)
+        found.__dict__.update(changes)
+        return found
+
+    def at(self, alpha: float) -> Self:
+        """Return the problem with another strength of its penalty; the same one if it has this strength."""
+        return self if alpha == self.alpha else self._with(penalty=self.penalty.with_alpha(alpha))
+
+    def with_penalty(self, penalty: Penalty) -> Self:
+        """Return the problem with another penalty."""
+        return self._with(penalty=penalty)
+
+    def ruled(self, rule: FixedAlpha) -> Self:
+        """Return the problem with another rule for the strength of its penalty."""
+        return self if rule is self.rule else self._with(rule=rule)
+
+    def double(self) -> Self:
+        """Return the problem in double precision."""
+        known = _Known(losses=None)
+        return self._with(X=self.X.double(), Y=self.Y.double(), g=self.g.double(), _known=known)
 
     @property
     def n_samples(self) -> int:
@@ -86,10 +119,24 @@ class Problem:
         """Number of scalar observations."""
         return self.loss.n_observed(self.total_weight, self.Y.shape[1])
 
-    @cached_property
+    @property
+    def alpha(self) -> float:
+        """Strength of the penalty."""
+        return self.penalty.alpha
+
+    @property
+    def ridge(self) -> float:
+        """Factor of the penalty's curvature: its strength over the total weight."""
+        return self.penalty.alpha / self.total_weight
+
+    @property
     def input_gram(self) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         """Weighted Gram matrix of the inputs and the constant, and where it is finite its eigendecomposition."""
+        if self._known.input_gram is None:
+            self._known.input_gram = self._input_gram()
+        return self._known.input_gram
 
+    def _input_gram(self) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
         def chunk(X: Tensor, g: Tensor) -> tuple[Tensor]:
             rows = torch.cat([X, X.new_ones(len(X), 1)], 1) * g.sqrt()[:, None]
             return (gram_matrix(rows),)
@@ -98,30 +145,10 @@ class Problem:
         (gram,) = sum_over_samples(chunk, self.X, self.g, bytes_per_row=size)
         return gram, torch.linalg.eigh(gram) if bool(torch.isfinite(gram).all()) else None
 
-    # penalty -----------------------------------------------------------------------------------------------
-
-    def penalty_weights(self, network: Network) -> Tensor:
-        """Return 1 for every penalised parameter and 0 for the output biases, shape (n_parameters,)."""
-        mask = torch.ones_like(network.theta)
-        mask[network.slices[-1][1]] = 0
-        return mask
-
-    def penalty(self, network: Network) -> Tensor:
-        """Return the penalty term of the objective."""
-        if self.penalty_kind == "path":
-            incoming = (network.weights[0].square().sum(1) + network.biases[0].square()).sqrt()
-            outgoing = torch.linalg.vector_norm(network.weights[1], dim=0)
-            return (incoming @ outgoing) * (self.alpha / self.total_weight)
-        theta = network.theta[: network.slices[-1][1].start]
-        return (theta @ theta) * (self.alpha / (2 * self.total_weight))
-
-    def add_penalty_gradient(self, network: Network, gradient: Tensor) -> None:
-        """Add the gradient of the L2 penalty to the vector given."""
-        free = network.slices[-1][1].start
-        gradient[:free].add_(network.theta[:free], alpha=self.alpha / self.total_weight)
-
     def count(self, network: Network, gradients: float) -> None:
-        """Take note of work on this problem, in gradients of it (a loss is a third of one); here nobody asks."""
+        """Take note of work on this problem, in gradients of it."""
+        if self.meter is not None:
+            self.meter(network, gradients, self.n_samples)
 
     # values and derivatives --------------------------------------------------------------------------------
 
@@ -148,17 +175,19 @@ class Problem:
 
     def data_loss(self, network: Network) -> Tensor:
         """Return the loss without the penalty; of the same network it is computed once."""
-        known = None if self._losses is None else self._losses.get(network)
+        losses = self._known.losses
+        known = None if losses is None else losses.get(network)
         return self._noted(network, self._data_loss(network)) if known is None else known
 
     def note_same_function(self, network: Network, other: Network) -> None:
         """Take note that a network has the function of another one: if that one's loss is known, so is its."""
-        if self._losses is not None and other in self._losses:
-            self._losses[network] = self._losses[other]
+        losses = self._known.losses
+        if losses is not None and other in losses:
+            losses[network] = losses[other]
 
     def _noted(self, network: Network, value: Tensor) -> Tensor:
-        if self._losses is not None:
-            self._losses[network] = value
+        if self._known.losses is not None:
+            self._known.losses[network] = value
         return value
 
     def _data_loss(self, network: Network) -> Tensor:
@@ -171,9 +200,13 @@ class Problem:
 
         return self._sum(chunk, 4, network)[0]
 
+    def penalty_of(self, network: Network) -> Tensor:
+        """Return the penalty term of the objective."""
+        return self.penalty.value(network, self.total_weight)
+
     def objective(self, network: Network) -> Tensor:
         """Return loss and penalty."""
-        return self.data_loss(network) + self.penalty(network)
+        return self.data_loss(network) + self.penalty_of(network)
 
     def negative_gradient(self, network: Network) -> Tensor:
         r"""Return the negative functional gradient :math:`E`, shape of Y, without sample weights."""
@@ -186,8 +219,8 @@ class Problem:
     def value_and_gradient(self, network: Network) -> tuple[Tensor, Tensor]:
         """Return the objective and its gradient with respect to ``network.theta``."""
         value, gradient = self._value_and_gradient(network)
-        self.add_penalty_gradient(network, gradient)
-        return value + self.penalty(network), gradient
+        self.penalty.add_gradient(network, self.total_weight, gradient)
+        return value + self.penalty_of(network), gradient
 
     def _value_and_gradient(self, network: Network) -> tuple[Tensor, ...]:
         self.count(network, 1.0)
@@ -288,20 +321,40 @@ class Problem:
         penalty's factor is that of the whole problem. With an operator there is one batch of all.
         """
         if self.operator is not None or self.offset is not None:  # rows belong together: one batch of all
-            batch = copy(self)
-            batch._losses = None
-            yield batch
+            yield self._with(_known=_Known(losses=None))
             return
         n = self.n_samples
         order = torch.randperm(n, generator=generator).to(self.X.device)
         for rows in order.split(batch_size):
-            yield self._batch(rows, n / len(rows))
+            yield self.batch(rows, n / len(rows))
 
-    def _batch(self, rows: Tensor, factor: float) -> Self:
+    def batch(self, rows: Tensor, factor: float) -> Self:
         """Return the problem on some rows, whose weights are multiplied with a factor."""
-        batch = copy(self)
-        batch.__dict__.pop("input_gram", None)
-        batch.X, batch.Y, g = (array.index_select(0, rows) for array in (self.X, self.Y, self.g))
-        batch.g = g.mul_(factor)
-        batch.auto_alpha, batch._losses = False, None
-        return batch
+        X, Y, g = (array.index_select(0, rows) for array in (self.X, self.Y, self.g))
+        found = self._with(X=X, Y=Y, g=g.mul_(factor), rule=FixedAlpha(), _known=_Known(losses=None))
+        found.__dict__["penalty"] = self.penalty.on_batch(found, rows, factor)
+        return found
+
+    # curvature ---------------------------------------------------------------------------------------------
+
+    def curvature_at(self, network: Network) -> Curvature:
+        """Return the curvature of the data loss at a network, of the problem's kind."""
+        return self.curvature.of(network, self)
+
+    def linearised(self, network: Network) -> tuple[Tensor, Tensor, DenseCurvature]:
+        """Return the data loss at a network, its gradient, and its Gauss-Newton matrix in the form that costs less."""
+        n, c = self.Y.shape
+        if self.operator is None and n * c < network.n_parameters:
+            loss, gradient, rows, first = self.gauss_newton_rows(network)
+            return loss, gradient, RowCurvature(rows, c, first)
+        loss, gradient, gram = self.gauss_newton(network)
+        return loss, gradient, DenseCurvature(gram)
+
+
+@dataclass
+class _Known:
+    """What is known of a problem's data, shared by all strengths of its penalty."""
+
+    #: Data losses of networks, by identity: networks are values. None where parameters move under a network.
+    losses: WeakKeyDictionary[Network, Tensor] | None = field(default_factory=WeakKeyDictionary)
+    input_gram: tuple[Tensor, tuple[Tensor, Tensor] | None] | None = None

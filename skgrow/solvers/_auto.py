@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from skgrow.networks import Network
-from skgrow.problem._problem import Problem
+from skgrow.problem import Problem, gauss_newton_work
 from skgrow.solvers._first_order import Adam
 from skgrow.solvers._lbfgs import LBFGS
 from skgrow.solvers._levenberg_marquardt import LevenbergMarquardt
@@ -17,16 +17,6 @@ GAUSS_NEWTON_WORK = 2.5e9
 
 #: Samples up to which full-batch L-BFGS is taken.
 FULL_BATCH_SAMPLES = 20_000
-
-
-def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int, *, by_rows: bool = True) -> float:
-    """Floating-point operations of one Gauss-Newton matrix and its factorisation, in the form that costs less.
-
-    Without ``by_rows``, as under an operator, there is but the one over parameters.
-    """
-    rows = n_samples * n_outputs
-    small, large = sorted((rows, n_parameters)) if by_rows else (n_parameters, rows)
-    return 2.0 * large * small**2 + small**3
 
 
 class AutoSolver:
@@ -49,7 +39,7 @@ class AutoSolver:
         """Return the solver for a network on a problem."""
         n, c = problem.n_samples, problem.Y.shape[1]
         work = gauss_newton_work(n, c, network.n_parameters, by_rows=problem.operator is None)
-        if work <= GAUSS_NEWTON_WORK and problem.curvature_kind == "dense":
+        if work <= GAUSS_NEWTON_WORK and problem.curvature.is_exact:
             return self.second_order
         return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch
 

@@ -13,7 +13,8 @@ from torch.optim.adam import adam
 from torch.optim.sgd import sgd
 
 from skgrow.networks import Network
-from skgrow.problem._problem import Problem
+from skgrow.problem import Problem
+from skgrow.solvers._state import SolverState
 
 
 class _MiniBatch:
@@ -58,14 +59,14 @@ class _MiniBatch:
         return state
 
 
-class MiniBatchState:
+class MiniBatchState(SolverState):
     """A run of a mini-batch solver; ``step()`` is one epoch."""
 
     monotone = False
 
     def __init__(self, solver: _MiniBatch, network: Network, problem: Problem) -> None:
-        self.solver, self.network, self.problem = solver, network, problem
-        self.converged = False
+        super().__init__(network, problem)
+        self.solver = solver
         self.theta = network.theta.clone()
         self.averages = solver.averages(self.theta)
         self.rate = solver.learning_rate
@@ -151,6 +152,10 @@ class MiniBatchState:
             self.stale = 0
             self.rate *= 0.5
         return mean
+
+    def report(self, network: Network, problem: Problem) -> dict[str, Any]:
+        """Return what the preconditioner says of a network's layers."""
+        return {} if self.preconditioner is None else self.preconditioner.report(network, problem)
 
     def _scale(self) -> Tensor:
         """Return what a step is multiplied with, parameter by parameter."""

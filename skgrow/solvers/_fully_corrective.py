@@ -19,7 +19,8 @@ from sklearn.linear_model import MultiTaskLasso
 from torch import Tensor
 
 from skgrow.networks import MLP
-from skgrow.problem import Problem, SquaredError
+from skgrow.problem import PathNorm, Problem, SquaredError
+from skgrow.solvers._state import SolverState
 
 #: Sine of the angle between a neuron and the kink of a sample below which it lies on the kink.
 _ON = 1e-11
@@ -73,11 +74,8 @@ def require_path_problem(network: MLP, problem: Problem) -> None:
         raise ValueError(f"The network needs one hidden layer of 'relu' or 'leaky_relu' neurons; got {network!r}.")
     if not (isinstance(problem.loss, SquaredError) and problem.operator is None and problem.offset is None):
         raise ValueError("The problem needs the squared error, without an operator or offset.")
-    if problem.penalty_kind != "path" or not problem.alpha > 0:
-        raise ValueError(
-            "The problem needs penalty_kind='path' and alpha > 0; "
-            f"got penalty_kind={problem.penalty_kind!r} and alpha={problem.alpha!r}."
-        )
+    if not isinstance(problem.penalty, PathNorm) or not problem.alpha > 0:
+        raise ValueError(f"The problem needs the penalty PathNorm(alpha) with alpha > 0; got {problem.penalty!r}.")
     if not problem.X.dtype == network.theta.dtype == torch.float64:
         raise ValueError(f"The problem needs double precision; got {problem.X.dtype} and {network.theta.dtype}.")
 
@@ -106,16 +104,14 @@ class _Atoms:
         return torch.linalg.vector_norm(self.A, dim=1, keepdim=True)
 
 
-class FullyCorrectiveState:
+class FullyCorrectiveState(SolverState):
     """A run of :class:`FullyCorrective`."""
 
-    monotone = True
-
     def __init__(self, network: MLP, problem: Problem) -> None:
-        self.network, self.problem, self.converged = network, problem, False
+        super().__init__(network, problem)
         self.Z = torch.cat([problem.X, torch.ones_like(problem.X[:, :1])], 1)
         self.length = torch.linalg.vector_norm(self.Z, dim=1, keepdim=True)
-        self.ratio = problem.alpha / problem.total_weight
+        self.ratio = problem.ridge
         (W, A), (b, c) = network.weights, network.biases
         self.atoms = _Atoms.of(torch.cat([W, b[:, None]], 1), A.T, c)
         self.value = self.objective(self.atoms)

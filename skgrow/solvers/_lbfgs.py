@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import Network
-from skgrow.problem._problem import Problem
+from skgrow.problem import Problem
+from skgrow.solvers._state import SolverState
 
 
 class LBFGS:
@@ -44,14 +45,11 @@ class _Optimizer(torch.optim.LBFGS):
         unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
 
 
-class LBFGSState:
+class LBFGSState(SolverState):
     """A run of :class:`LBFGS`; ``step()`` is one iteration with its line search."""
 
-    monotone = True
-
     def __init__(self, solver: LBFGS, network: Network, problem: Problem) -> None:
-        self.network, self.problem = network, problem
-        self.converged = False
+        super().__init__(network, problem)
         self.objective = float(problem.objective(network))
         self.theta = network.theta.clone()
         self.trials: list[tuple[Network, Tensor, Tensor]] = []  # points with value and gradient

@@ -1,19 +1,16 @@
-"""Levenberg-Marquardt: damped Gauss-Newton steps, with the penalty set by the evidence on request."""
+"""Levenberg-Marquardt: damped Gauss-Newton steps, with the strength of the penalty by the rule of the problem."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from skgrow.criteria._evidence import Evidence, evidence, next_penalty
 from skgrow.networks import MLP, Network
-from skgrow.problem._curvature import linearised
-from skgrow.problem._problem import Problem
-
-#: Relative decrease of the objective by a step from which on the evidence sets the penalty.
-_SETTLED = 0.05
+from skgrow.problem import Problem
+from skgrow.solvers._state import SolverState
 
 
 class LevenbergMarquardt:
@@ -22,9 +19,7 @@ class LevenbergMarquardt:
     The damping follows Nielsen's rule: after a success it falls according to the ratio of the decrease got to the
     decrease predicted, after a failure it rises ever faster.
 
-    Where ``problem.auto_alpha``, the penalty is updated by the evidence after every accepted step; where the dispersion
-    is known, from the first step on that lowers the objective by less than a twentieth, since the evidence is a
-    statement about minima. (Where it is estimated it has to follow the loss.)
+    The rule of the problem is shown every new network, and may change the strength of the penalty there.
 
     A neuron of a piecewise linear network whose kink has fewer than ``support`` samples per incoming weight on its
     smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
@@ -49,46 +44,37 @@ class LevenbergMarquardt:
         return LevenbergMarquardtState(self, network, problem)
 
 
-class LevenbergMarquardtState:
+class LevenbergMarquardtState(SolverState):
     """A run of :class:`LevenbergMarquardt`; ``step()`` advances it by one accepted step."""
 
-    monotone = True
-
     def __init__(self, solver: LevenbergMarquardt, network: Network, problem: Problem) -> None:
-        self.solver, self.network, self.problem = solver, network, problem
-        self.evidence: Evidence | None = None
-        self.converged = False
-        self.settled = not problem.loss.known_dispersion
+        super().__init__(network, problem)
+        self.solver = solver
+        self.follower = problem.rule.follow(problem)
         self.growth = 2.0
         self._linearise()
         self.value = float(self.objective)
         largest = self.curvature.largest() if network.n_parameters else 1.0
         self.damping = 1e-3 * largest if largest > 0 else 1.0
 
+    @property
+    def solved(self) -> Problem:
+        """The problem, with the strength of the penalty that the network was found with."""
+        return self._solved
+
+    @property
+    def evidence(self) -> Any:
+        """The evidence at the network, if the rule has taken it."""
+        return self.follower.evidence
+
     def _linearise(self) -> None:
-        problem, network = self.problem, self.network
-        loss, gradient, self.curvature = linearised(network, problem)
-        self.penalised = problem.penalty_weights(network)
-        self.data_loss = loss
-        self.alpha = problem.alpha  # that the network was found with
-        if problem.auto_alpha and self.settled:
-            before = self.evidence
-            self.evidence = evidence(
-                network,
-                float(loss),
-                self.curvature,
-                problem.total_weight,
-                self.penalised,
-                problem.alpha,
-                loss=problem.loss,
-            )
-            # without noise to estimate, smaller penalties and larger weights can feed each other away from the evidence
-            falls = before is not None and self.evidence.log_evidence < before.log_evidence
-            if not (falls and problem.loss.known_dispersion):
-                problem.alpha = next_penalty(self.evidence, problem.alpha, problem.loss)
-        self.ridge = ratio = problem.alpha / problem.total_weight
-        self.objective = loss + problem.penalty(network)
-        self.gradient = gradient + ratio * self.penalised * network.theta
+        network = self.network
+        loss, gradient, self.curvature = self.problem.linearised(network)
+        self._solved = self.problem
+        self.problem = problem = self.follower.update(self.problem, network, float(loss), self.curvature)
+        self.penalised = problem.penalty.pattern(network)
+        self.objective = loss + problem.penalty_of(network)
+        self.gradient = gradient + problem.penalty.gradient(network, problem.total_weight)
         frozen = unsupported(network, problem, self.solver.support)
         if frozen is not None:
             self.curvature.freeze(frozen)
@@ -98,7 +84,7 @@ class LevenbergMarquardtState:
         """Take one step that lowers the objective, or find that there is none (``converged``)."""
         gradient, damping = self.gradient, self.damping
         for _ in range(12):
-            solution = self.curvature.solve(self.ridge, self.penalised, self.damping, -gradient[:, None])
+            solution = self.curvature.solve(self.problem.ridge, self.penalised, self.damping, -gradient[:, None])
             if solution is not None:
                 step = solution[:, 0]
                 trial = self.network.with_theta(self.network.theta + step)
@@ -108,13 +94,13 @@ class LevenbergMarquardtState:
                 if gain > 0 and self._stays_supported(trial):
                     # chained, so that values compare although the penalty moves
                     self.value *= float(value) / float(self.objective) if float(self.objective) else 1.0
-                    self.settled = self.settled or gain < _SETTLED * abs(float(self.objective))
+                    self.follower.moved(gain, float(self.objective))
                     self._accept(trial, gain / max(float(predicted), 1e-300))
                     return self.value
             self.damping *= self.growth
             self.growth *= 2
-        if self.problem.auto_alpha and not self.settled:  # a minimum for a penalty that the evidence has not seen
-            self.settled, self.damping, self.growth = True, damping, 2.0
+        if self.follower.overlooked():
+            self.damping, self.growth = damping, 2.0
             self._linearise()
             return self.step()
         self.converged = True

@@ -35,7 +35,7 @@ def _penalised_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
     """Return the same with the penalty on the diagonal."""
     gram, moments = _gram(network, problem)
     penalised = gram.diagonal()[:-1]
-    penalised += problem.alpha / problem.total_weight
+    penalised += problem.ridge
     return gram, moments
 
 
@@ -78,7 +78,7 @@ def _newton(network: MLP, problem: Problem) -> MLP:
     B, Y, g = (a.to(kind) for a in (features, problem.Y, problem.g))
     shift = 0 if problem.offset is None else problem.offset
     loss = problem.loss
-    ridge = B.new_full((B.shape[1], 1), problem.alpha / problem.total_weight)
+    ridge = B.new_full((B.shape[1], 1), problem.ridge)
     ridge[-1] = 0
     theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(kind)
 
@@ -144,7 +144,7 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
         return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
     B = problem.basis(network)
     hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
-    ridge = hessian.new_full((c, width + 1), problem.alpha / problem.total_weight)
+    ridge = hessian.new_full((c, width + 1), problem.ridge)
     ridge[:, -1] = 0
     hessian = hessian + torch.diag(ridge.view(-1))
     if not problem.loss.is_separable:  # the constant that cross-entropy leaves open

@@ -8,7 +8,7 @@ from scipy.stats import multivariate_normal
 
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, Activation, prune
-from skgrow.problem import Problem, damped_cholesky
+from skgrow.problem import L2, Problem, damped_cholesky
 from skgrow.solvers import LevenbergMarquardt
 from skgrow.training import Every, Monitor, descend
 
@@ -35,7 +35,7 @@ def log_marginal_likelihood(X, Y, precision, noise):
 def at_the_minimum(X, Y, alpha):
     """The penalised least-squares network, its problem, and the evidence there."""
     d, c = X.shape[1], Y.shape[1]
-    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=alpha)
+    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), penalty=L2(alpha))
     network = MLP((d, c), torch.zeros((d + 1) * c, dtype=torch.float64), Activation("identity"))
     network = descend(network, problem, LevenbergMarquardt(), Every(10**9), max_iter=100, monitor=Monitor()).network
     return network, problem, evidence_of(network, problem)
@@ -75,7 +75,7 @@ def test_effective_parameters_are_the_sum_of_shares_of_eigenvalues(c, alpha):
 def test_the_fixed_point_maximises_the_marginal_likelihood(c):
     X, Y = linear_data(c)
     d = X.shape[1]
-    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=1e-2)
+    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), penalty=L2(1e-2))
     network = MLP((d, c), torch.ones((d + 1) * c, dtype=torch.float64), Activation("identity"))
     solver = LevenbergMarquardt()
     for _ in range(60):  # alternately the weights and the penalty
@@ -122,7 +122,7 @@ def test_effective_parameters_of_hidden_layers_count_more(n):
     X, Y = linear_data(1, n=n)
     theta = torch.as_tensor(np.random.default_rng(0).normal(size=13))
     network = MLP((4, 2, 1), theta, Activation("tanh"))
-    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), alpha=1e-6)
+    problem = Problem(torch.as_tensor(X), torch.as_tensor(Y), penalty=L2(1e-6))
     found = evidence_of(network, problem)
     share = 1.4 * found.effective_parameters / n
     expected = 2 * float(problem.data_loss(network)) / (1 - share) ** 2 if share < 1 else np.inf
@@ -161,7 +161,7 @@ def test_the_order_of_neurons_changes_nothing(activation):
     rng = np.random.default_rng(0)
     X, Y = torch.as_tensor(rng.normal(size=(40, 2))), torch.as_tensor(rng.normal(size=(40, 1)))
     network = MLP((2, 4, 1), torch.as_tensor(rng.normal(size=17)), Activation(activation))
-    problem = Problem(X, Y, alpha=0.1)
+    problem = Problem(X, Y, penalty=L2(0.1))
     one, other = (evidence_of(n, problem) for n in (network, prune(network, 0, torch.tensor([2, 0, 3, 1]))))
     assert one.log_evidence == pytest.approx(other.log_evidence, rel=1e-10)
     assert one.alpha == pytest.approx(other.alpha, rel=1e-9)
@@ -172,7 +172,8 @@ def test_effective_parameters_lie_between_the_free_and_all():
     X, Y = torch.as_tensor(rng.normal(size=(200, 2))), torch.as_tensor(rng.normal(size=(200, 1)))
     network = MLP((2, 4, 1), torch.as_tensor(rng.normal(size=17)), Activation("tanh"))
     gammas = [
-        evidence_of(network, Problem(X, Y, alpha=alpha)).effective_parameters for alpha in 10.0 ** np.arange(-6, 7)
+        evidence_of(network, Problem(X, Y, penalty=L2(alpha))).effective_parameters
+        for alpha in 10.0 ** np.arange(-6, 7)
     ]
     assert gammas == sorted(gammas, reverse=True)
     assert 16 < gammas[0] <= 17

@@ -11,6 +11,7 @@ from skgrow.criteria import evidence, leave_one_out
 from skgrow.criteria._evidence import generalised_cross_validation
 from skgrow.networks import MLP, Activation
 from skgrow.problem import (
+    L2,
     CrossEntropy,
     DenseCurvature,
     Huber,
@@ -136,7 +137,7 @@ def test_weights_are_repetitions(loss):
     Y, count = targets(loss, F), torch.tensor([1, 2, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1])
     problem, network, found = fitted(X, Y, count.double(), loss=loss)
     repeated = Problem(
-        *(torch.as_tensor(a).repeat_interleave(count, 0) for a in (X, Y)), alpha=problem.alpha, loss=loss
+        *(torch.as_tensor(a).repeat_interleave(count, 0) for a in (X, Y)), penalty=L2(problem.alpha), loss=loss
     )
     ours, theirs = (leave_one_out(network, p, 0.5, found_at(network, p)) for p in (problem, repeated))
     assert ours == pytest.approx(theirs, rel=1e-9)

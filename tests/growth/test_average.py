@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skgrow.criteria import Evidence, evidence
 from skgrow.growth import averaged, estimated_error, shares_of
 from skgrow.networks import MLP, Activation
-from skgrow.problem import CrossEntropy, Logistic, Problem, SquaredError, curvature_of
+from skgrow.problem import L2, CrossEntropy, Logistic, Problem, SquaredError, curvature_of
 from skgrow.training import Trained
 
 positive = st.floats(1e-6, 1e6)
@@ -59,7 +59,7 @@ def test_errors_come_from_validation_data_or_the_criterion():
 
 def trained_networks(loss, Y, alpha=1.0, widths=(3, 4)):
     rng = np.random.default_rng(0)
-    problem = Problem(torch.as_tensor(rng.normal(size=(len(Y), 2))), torch.as_tensor(Y), loss=loss, alpha=alpha)
+    problem = Problem(torch.as_tensor(rng.normal(size=(len(Y), 2))), torch.as_tensor(Y), loss=loss, penalty=L2(alpha))
     found = []
     for width, name in zip(widths, ("relu", "tanh"), strict=True):
         c = Y.shape[1]

@@ -17,7 +17,7 @@ from skgrow.growth import _certificate as certificate
 from skgrow.growth._arrangement import path_candidates
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.networks import MLP, Activation, widen
-from skgrow.problem import Problem
+from skgrow.problem import L2, PathNorm, Problem
 from skgrow.solvers._fully_corrective import FullyCorrective, _LocalModel
 from skgrow.training import Action, History, Monitor, Plateau, fit
 
@@ -33,7 +33,7 @@ def generator():
 def path_problem(X, y, alpha, weight=None):
     X, y = (torch.as_tensor(a, dtype=torch.float64) for a in (X, y))
     weight = None if weight is None else torch.as_tensor(weight, dtype=torch.float64)
-    return Problem(X, y[:, None] if y.ndim == 1 else y, weight, alpha=alpha, penalty_kind="path")
+    return Problem(X, y[:, None] if y.ndim == 1 else y, weight, penalty=PathNorm(alpha))
 
 
 def noisy_waves(n, d, c, seed, alpha=1.0):
@@ -384,7 +384,7 @@ def test_what_is_no_lasso_over_neurons_is_refused():
     with pytest.raises(ValueError, match="one hidden layer"):
         solver.start(MLP((1, 1, 1, 1), torch.zeros(6).double(), RELU), problem)
     with pytest.raises(ValueError, match="penalty_kind='path' and alpha > 0; got penalty_kind='l2'"):
-        solver.start(network, Problem(problem.X, problem.Y, alpha=1.0))
+        solver.start(network, Problem(problem.X, problem.Y, penalty=L2(1.0)))
     with pytest.raises(ValueError, match=r"alpha > 0; got penalty_kind='path' and alpha=0\.0"):
         duality_gap(path_problem(problem.X, problem.Y, 0.0), network, 1.0)
     with pytest.raises(ValueError, match="double precision"):

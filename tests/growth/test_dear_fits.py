@@ -18,7 +18,7 @@ def digits(alpha, **settings):
     X, y = load_digits(return_X_y=True)
     X = torch.as_tensor((X - X.mean(0)) / np.maximum(X.std(0), 1e-3))[:500]
     Y = torch.as_tensor(np.eye(10)[y[:500]])
-    return Problem(X, Y, None, alpha, CrossEntropy(), curvature_kind="kronecker", **settings)
+    return Problem(X, Y, None, alpha, CrossEntropy(), curvature=KroneckerCurvature, **settings)
 
 
 def policy_on(problem, **settings):

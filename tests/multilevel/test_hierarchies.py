@@ -16,7 +16,7 @@ from skgrow.multilevel import (
     build_levels,
 )
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.problem import CrossEntropy, Problem
+from skgrow.problem import L2, CrossEntropy, Problem
 
 TANH = Activation("tanh")
 
@@ -199,7 +199,7 @@ def test_constant_images_are_the_same_at_every_resolution():
 @pytest.mark.parametrize("which", ["largest", "smallest"])
 def test_subspaces_hold_eigenvectors_of_the_hessian(which):
     network = mlp(3)
-    problem = Problem(rand(20, 3, seed=1), torch.softmax(rand(20, 2, seed=2), 1), alpha=0.5, loss=CrossEntropy())
+    problem = Problem(rand(20, 3, seed=1), torch.softmax(rand(20, 2, seed=2), 1), penalty=L2(0.5), loss=CrossEntropy())
     coarse, transfer = SubspaceHierarchy(3, which).coarsen(network, problem)
 
     def gradient(theta):

@@ -12,7 +12,7 @@ from skgrow.multilevel import (
     build_levels,
 )
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.problem import CrossEntropy, Problem
+from skgrow.problem import L2, CrossEntropy, Problem
 
 TANH = Activation("tanh")
 RESNET = ResNet((3, 4, 4, 4, 4, 4, 2), None, TANH, step=0.3)
@@ -45,7 +45,7 @@ def levels_of(case, n=12, alpha=0.7, weighted=False, loss=None):
     weight = rand(n, seed=3).abs() + 0.1 if weighted else None
     settings = {} if loss is None else {"loss": loss}
     Y = Y if loss is None else torch.softmax(Y, 1)
-    return build_levels(hierarchy, network, Problem(X, Y, weight, alpha=alpha, **settings), n_levels), network
+    return build_levels(hierarchy, network, Problem(X, Y, weight, penalty=L2(alpha), **settings), n_levels), network
 
 
 def chain(levels, network, kind, regularization):

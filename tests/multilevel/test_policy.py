@@ -21,7 +21,7 @@ from skgrow.multilevel import (
 from skgrow.multilevel._level import LevelProblem
 from skgrow.multilevel._policy import prolonged
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
-from skgrow.problem import Problem
+from skgrow.problem import L2, Problem
 from skgrow.solvers import LBFGS, Adam, StochasticGradient
 from skgrow.training import Every, History, Monitor, Trained, fit
 
@@ -46,7 +46,7 @@ def rand(*shape, seed=0):
 def data(d, alpha=0.3):
     X = rand(N, d, seed=1)
     Y = torch.stack([X[:, 0] * X[:, 1], torch.sin(2 * X[:, -1])], 1)
-    return Problem(X, Y, alpha=alpha)
+    return Problem(X, Y, penalty=L2(alpha))
 
 
 def generator(seed=0):

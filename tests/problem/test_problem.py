@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from skgrow.networks import MLP, Activation
-from skgrow.problem import Problem, sum_over_samples
+from skgrow.problem import L2, Problem, sum_over_samples
 from skgrow.training import _reduction
 
 ACTIVATIONS = ["relu", "leaky_relu", "tanh", "logistic", "identity"]
@@ -111,7 +111,7 @@ def test_weights_are_repetitions(c):
     network, problem = random_case(c=c)
     count = torch.tensor([1, 2, 3, 1, 1, 2, 0, 1, 1, 4, 1])
     weighted = Problem(problem.X, problem.Y, count.double(), 0.7)
-    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), alpha=0.7)
+    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), penalty=L2(0.7))
     for ours, theirs in zip(
         (*weighted.value_and_gradient(network), *weighted.gauss_newton(network)),
         (*repeated.value_and_gradient(network), *repeated.gauss_newton(network)),

@@ -9,7 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from skgrow.networks import MLP, Activation, widen
-from skgrow.problem import Logistic, Problem
+from skgrow.problem import L2, Logistic, Problem
 from skgrow.solvers import LBFGS, Adam, AutoSolver, LevenbergMarquardt, StochasticGradient
 from skgrow.training import Action, Every, History, Monitor, Plateau, descend, fit
 
@@ -137,7 +137,7 @@ def test_levenberg_marquardt_leaves_kinks_without_support_where_they_are():
 def test_of_classes_the_penalty_waits_until_descent_has_settled(at_minimum):
     """The evidence is a statement about minima; at one it is asked at once."""
     network, problem = random_case(c=1)
-    problem = Problem(problem.X, (problem.Y > 0).to(problem.Y), alpha=0.5, loss=Logistic())
+    problem = Problem(problem.X, (problem.Y > 0).to(problem.Y), penalty=L2(0.5), loss=Logistic())
     if at_minimum:
         network = run(network, problem, LevenbergMarquardt(), max_iter=500).network
     problem.auto_alpha = True

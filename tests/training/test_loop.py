@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from skgrow.networks import MLP, Activation
-from skgrow.problem import Problem
-from skgrow.training import Action, History, Monitor, Plateau, fit
+from skgrow.problem import L2, Problem
+from skgrow.training import Action, ByEvidence, History, Monitor, Plateau, fit
 
 
 class Once:
@@ -45,7 +45,7 @@ def constant(bias):
 
 def history_of(rule, **settings):
     X = torch.zeros(4, 1, dtype=torch.float64)
-    problem = Problem(X, X, alpha=1.0, auto_alpha=True)
+    problem = Problem(X, X, penalty=L2(1.0), rule=ByEvidence())
     history = History()
     fit(
         constant(3.0),

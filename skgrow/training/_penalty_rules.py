@@ -1,0 +1,228 @@
+r"""Who sets the strength of the penalty: rules that go by the evidence (beside :class:`~skgrow.problem.FixedAlpha`).
+
+The strength :math:`\alpha` is a hyperparameter of a Gaussian prior, and the evidence has a fixed point for it
+(:mod:`skgrow.criteria`). Second-order solvers iterate it while they descend; behind other solvers it is iterated after
+the descent, or descent and iteration take turns.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from typing import Any
+
+from skgrow.criteria import Evidence, evidence
+from skgrow.networks import Network
+from skgrow.problem import Curvature, FixedAlpha, Follower, Problem
+
+#: Relative decrease of the objective by a step from which on the evidence sets the penalty, if the noise is known:
+#: the evidence is a statement about minima.
+_SETTLED = 0.05
+
+#: Steps of the fixed-point iteration after a descent of a solver that does not follow the evidence itself.
+_STEPS_AFTER_DESCENT = 5
+
+#: Share of its penalty with which a network grows where the noise is known: with all of it new neurons may stay next
+#: to linear.
+_SHARE_AT_GROWTH = 0.3
+
+#: A growth that would raise the loss is tried again with these shares of the penalty of before.
+_RETRIED_SHARES = (1.0, 0.5, 0.25)
+
+#: Where descent and iteration take turns: at most so many turns, until the evidence moves the penalty by no more than
+#: this, in logs. Until then so many iterations are enough: the evidence knows the size of the penalty long before the
+#: end of descent.
+_TURNS, _MOVED, _ROUGH_ITERATIONS = 6, 0.3, 25
+
+#: Of a linear model the largest penalty tried is this power of ten times the largest sum of squares; decades below.
+_LARGEST_POWER, _DECADES = 1, 10
+
+
+def next_penalty(found: Evidence, problem: Problem) -> Problem:
+    """Return the problem with the next penalty; where nothing is penalised yet, the same one."""
+    return problem if found.alpha == problem.alpha else problem.at(problem.loss.plug_in_factor * found.alpha)
+
+
+class ByEvidence(FixedAlpha):
+    """The evidence sets the strength: during descents of Levenberg-Marquardt, after those of other solvers.
+
+    Growth starts with less of the penalty if the noise is known, and is tried again with the penalty of before, a half
+    and a quarter of it, if it would raise the training loss: with the same penalty a wider network may exchange loss
+    for smaller weights, with less it hardly can.
+    """
+
+    sets_penalty = True
+
+    def follow(self, problem: Problem) -> Follower:
+        """Return what takes the evidence at the networks that a descent comes to."""
+        return _EvidenceFollower(problem)
+
+    def judged(self, evidence_at: Any, problem: Problem) -> tuple[Evidence, Problem, Problem]:
+        """Return the evidence at a network, the problem that it solves, and the same one to go on with."""
+        for _ in range(_STEPS_AFTER_DESCENT):
+            found = evidence_at(problem, True)
+            problem = next_penalty(found, problem)
+        return found, problem, problem
+
+    def freed(self, problem: Problem) -> Problem:
+        """Return the problem that growth starts with: the evidence took the penalty for a smaller network.
+
+        Where the noise is estimated, larger weights and less noise would feed each other, and nothing is changed.
+        """
+        return problem.at(problem.alpha * _SHARE_AT_GROWTH) if problem.loss.known_dispersion else problem
+
+    def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:
+        """Yield the problem with shares of its penalty; one only for a change that adds no neurons."""
+        for share in _RETRIED_SHARES[:1] if must_gain else _RETRIED_SHARES:
+            yield problem.at(share * problem.alpha).ruled(FixedAlpha())
+
+
+@dataclass(frozen=True)
+class InRounds(ByEvidence):
+    """Descent and steps of the evidence's fixed point take turns: for solvers and curvatures too coarse to follow.
+
+    Parameters
+    ----------
+    n_rounds : int, default=6
+        Turns at most.
+    """
+
+    n_rounds: int = _TURNS
+
+    needs_evidence = True
+
+    def judged(self, evidence_at: Any, problem: Problem) -> tuple[Evidence, Problem, Problem]:
+        """Return the evidence at a network, the problem that it solves, and that of the next turn."""
+        found = evidence_at(problem, True)
+        return found, problem, next_penalty(found, problem)
+
+    def stage(self, descend: Any, problem: Problem, max_iter: int, *, monitor: Any, may_drift: bool) -> Any:
+        """Return what is trained in one stage: roughly at first, and to the end once the penalty has settled."""
+        rough, trained = max_iter > _ROUGH_ITERATIONS, None
+        for left in reversed(range(self.n_rounds)):
+            rough = rough and left > 0
+            n_iter, epoch = _ROUGH_ITERATIONS if rough else max_iter, monitor.epoch
+            trained = descend(problem, n_iter, trained)
+            problem = trained.following
+            settled = abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _MOVED
+            ended = monitor.epoch - epoch < n_iter or not rough
+            if monitor.stopped or (settled and ended):
+                break
+            if settled:
+                rough = False
+                if not may_drift:  # a slightly larger penalty might raise the loss
+                    problem = trained.problem
+        return trained
+
+    def freed(self, problem: Problem) -> Problem:
+        """Return the problem itself: with less penalty its descents would take too long."""
+        return problem
+
+    def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:  # noqa: ARG002
+        """Yield the problem with the penalty of before: smaller ones are tried in the end."""
+        return super().retries(problem, must_gain=True)
+
+    def after_retry(self) -> InRounds:
+        """Return the rule with one round: larger networks would ask for larger penalties still."""
+        return InRounds(1)
+
+
+class _EvidenceFollower(Follower):
+    """Takes the evidence at the networks that a descent comes to, once that has settled."""
+
+    def __init__(self, problem: Problem) -> None:
+        # where the noise is estimated, it has to follow the loss from the beginning
+        self.settled = not problem.loss.known_dispersion
+
+    def update(self, problem: Problem, network: Network, loss: float, curvature: Curvature) -> Problem:
+        """Return the problem with the penalty that the evidence asks for."""
+        if not self.settled:
+            return problem
+        before, self.evidence = self.evidence, evidence(network, problem, curvature, data_loss=loss)
+        # without noise to estimate, smaller penalties and larger weights can feed each other away from the evidence
+        falls = before is not None and self.evidence.log_evidence < before.log_evidence
+        return problem if falls and problem.loss.known_dispersion else next_penalty(self.evidence, problem)
+
+    def moved(self, gain: float, objective: float) -> None:
+        """Take note that a step has lowered the objective by a gain."""
+        self.settled = self.settled or gain < _SETTLED * abs(objective)
+
+    def overlooked(self) -> bool:
+        """Whether descent has ended before the evidence was taken; then it is from now on."""
+        before, self.settled = self.settled, True
+        return not before
+
+
+def first_fixed_point(
+    problem: Problem,
+    network: Network,
+    minimised: Callable[[Any, Problem], Any],
+    largest: float,
+    curvature_at: Callable[[Any], Curvature],
+) -> tuple[Problem, Any]:
+    """Return the problem of a linear model with its best penalty, and a network next to the minimum.
+
+    The penalty is the fixed point of the evidence iteration that is met first from large penalties, or if there is none
+    that of the largest evidence: next to zero weights, and next to interpolation, the iteration would run away.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of the linear model.
+    network : MLP
+        With zero weights.
+    minimised : callable
+        ``minimised(network, problem)`` is the minimiser of a problem, from a network.
+    largest : float
+        Largest sum of squares of a feature.
+    curvature_at : callable
+        Of a network.
+    """
+    fixed, n = problem.ruled(FixedAlpha()), problem.total_weight
+    mask = problem.penalty.pattern(network)
+    d, c = network.layer_sizes
+
+    def at(alpha: float, start: Any) -> tuple[float, float, Any]:
+        """Return the next penalty, the log evidence up to a constant, at its best dispersion, and the minimiser."""
+        task = fixed.at(alpha)
+        network = minimised(start, task)
+        there = curvature_at(network)
+        known = evidence(network, task, there)
+        value = known.log_evidence
+        if not problem.loss.known_dispersion:
+            n_observed = problem.loss.n_observed(n, c)
+            squares = max(2 * n * float(task.objective(network)), 1e-300)
+            value = d * c * math.log(alpha) - there.damped(alpha / n, mask)[0] - (n_observed - c) * math.log(squares)
+            if n_observed - known.effective_parameters < c:  # nothing is left to tell the noise by
+                value = -math.inf
+        return known.alpha, value, network
+
+    alpha = largest * 10.0**_LARGEST_POWER
+    upper: tuple[float, float, Any] | None = None
+    best = -math.inf, alpha, network
+    for _ in range(_DECADES):
+        following, value, network = at(alpha, network)
+        slope = math.log(max(following, 1e-300) / alpha)
+        if slope < 0:
+            upper = alpha, slope, network
+        elif upper is not None:  # the fixed point is between: interpolated
+            share = upper[1] / (upper[1] - slope)
+            return fixed.at(problem.loss.plug_in_factor * upper[0] * (alpha / upper[0]) ** share), network
+        best = max(best, (value, alpha, network), key=itemgetter(0))
+        alpha /= 10
+    return fixed.at(problem.loss.plug_in_factor * best[1]), best[2]
+
+
+def of_average(problems: Sequence[Problem], shares: Sequence[float]) -> Problem:
+    """Return the problem that an average of networks is said to solve: its penalty is the geometric mean of theirs."""
+    alphas = [problem.alpha for problem in problems]
+    if len(set(alphas)) == 1:
+        return problems[0]
+    return problems[0].at(math.prod(alpha**share for alpha, share in zip(alphas, shares, strict=True)))
+
+
+def lowered(problem: Problem) -> Problem:
+    """Return the problem with a third of its penalty, to stay: the evidence took it for smaller networks."""
+    return problem.at(problem.alpha / 3).ruled(FixedAlpha())
