@@ -11,6 +11,7 @@ from skgrow.criteria import evidence, leave_one_out
 from skgrow.criteria._evidence import generalised_cross_validation
 from skgrow.networks import MLP, Activation
 from skgrow.problem import (
+    CHUNK_BYTES,
     L2,
     CrossEntropy,
     DenseCurvature,
@@ -20,10 +21,9 @@ from skgrow.problem import (
     Problem,
     RowCurvature,
     SquaredError,
-    curvature_of,
 )
 from skgrow.solvers import LevenbergMarquardt
-from skgrow.training import Monitor, _reduction, descend
+from skgrow.training import Monitor, descend
 
 
 class Never:
@@ -33,7 +33,7 @@ class Never:
 
 def fitted(X, Y, weight=None, alpha=0.5, loss=None, width=0, start=None):
     """A problem, the network at its minimum, and the evidence there."""
-    problem = Problem(*(torch.as_tensor(a) for a in (X, Y)), weight, alpha, loss or SquaredError())
+    problem = Problem(*(torch.as_tensor(a) for a in (X, Y)), weight, loss or SquaredError(), L2(alpha))
     sizes = (X.shape[1], width, Y.shape[1]) if width else (X.shape[1], Y.shape[1])
     activation = Activation("tanh" if width else "identity")
     if start is None:
@@ -44,10 +44,7 @@ def fitted(X, Y, weight=None, alpha=0.5, loss=None, width=0, start=None):
 
 
 def found_at(network, problem):
-    mask, loss = problem.penalty_weights(network), float(problem.data_loss(network))
-    return evidence(
-        network, loss, curvature_of(network, problem), problem.total_weight, mask, problem.alpha, False, problem.loss
-    )
+    return evidence(network, problem, problem.curvature_at(network), update=False)
 
 
 def once(problem, network, found):
@@ -155,19 +152,28 @@ def test_light_samples_are_left_out_whole():
 def test_chunks_change_nothing(width, form, monkeypatch):
     X, Y = data(30, 2)
     problem, network, found = fitted(X, Y, alpha=20.0, width=width)
-    assert type(curvature_of(network, problem)) is form
+    assert type(problem.curvature_at(network)) is form
     ours = leave_one_out(network, problem, 20.0, found)
     assert math.isfinite(ours)
-    monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", 20_000)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 20_000)
     assert leave_one_out(network, problem, 20.0, found) == pytest.approx(ours, rel=1e-9)
 
 
-def test_the_form_of_the_matrix_changes_nothing(monkeypatch):
+class Formed(Problem):
+    """The Gauss-Newton matrix is formed, whatever its size."""
+
+    def linearised(self, network):
+        loss, gradient, gram = self.gauss_newton(network)
+        return loss, gradient, DenseCurvature(gram)
+
+
+def test_the_form_of_the_matrix_changes_nothing():
     X, Y = data(30, 2)
     problem, network, found = fitted(X, Y, alpha=20.0, width=12)
     ours = leave_one_out(network, problem, 20.0, found)
-    monkeypatch.setattr("skgrow.problem._curvature.RowCurvature", lambda rows, *_: DenseCurvature(rows.T @ rows))
-    assert leave_one_out(network, problem, 20.0, found) == pytest.approx(ours, rel=1e-7)
+    formed = Formed(problem.X, problem.Y, penalty=problem.penalty)
+    assert type(problem.linearised(network)[2]) is RowCurvature
+    assert leave_one_out(network, formed, 20.0, found) == pytest.approx(ours, rel=1e-7)
 
 
 def test_too_many_parameters_leave_nothing_to_expect():

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.criteria import Evidence, evidence
-from skgrow.growth import averaged, estimated_error, shares_of
+from skgrow.criteria import GCV, Evidence, LeaveOneOut, LogEvidence, Validation, evidence
+from skgrow.growth import averaged, shares_of
 from skgrow.networks import MLP, Activation
-from skgrow.problem import L2, CrossEntropy, Logistic, Problem, SquaredError, curvature_of
-from skgrow.training import Trained
+from skgrow.problem import L2, CrossEntropy, Logistic, Problem, SquaredError
+from skgrow.training import Trained, measured
 
 positive = st.floats(1e-6, 1e6)
 
@@ -51,10 +51,10 @@ def test_what_can_not_be_weighed_stands_alone(errors, shares):
 
 def test_errors_come_from_validation_data_or_the_criterion():
     of_evidence = Evidence(1.0, 1.0, 3.0, -7.0, 0.25)
-    assert estimated_error(Trained(None, 1.0, 0.1, -7.0, of_evidence, math.nan), "evidence") == 0.25
-    assert estimated_error(Trained(None, 1.0, 0.1, -0.5, of_evidence, math.nan), "loo") == 0.5
-    assert estimated_error(Trained(None, 1.0, 0.1, -0.3, of_evidence, 0.3), "loo") == 0.3
-    assert estimated_error(Trained(None, 1.0, 0.1, -math.inf, None, math.nan), "evidence") == math.inf
+    assert LogEvidence().error(Trained(None, None, None, 0.1, -7.0, of_evidence, math.nan)) == 0.25
+    assert LeaveOneOut().error(Trained(None, None, None, 0.1, -0.5, of_evidence, math.nan)) == 0.5
+    assert Validation(None).error(Trained(None, None, None, 0.1, -0.3, of_evidence, 0.3)) == 0.3
+    assert LogEvidence().error(Trained(None, None, None, 0.1, -math.inf, None, math.nan)) == math.inf
 
 
 def trained_networks(loss, Y, alpha=1.0, widths=(3, 4)):
@@ -65,10 +65,12 @@ def trained_networks(loss, Y, alpha=1.0, widths=(3, 4)):
         c = Y.shape[1]
         theta = torch.as_tensor(0.5 * rng.normal(size=3 * width + (width + 1) * c))
         network = MLP((2, width, c), theta, Activation(name))
-        value, mask = float(problem.data_loss(network)), problem.penalty_weights(network)
-        n = problem.total_weight
-        known = evidence(network, value, curvature_of(network, problem), n, mask, alpha, False, loss)
-        found.append(Trained(network, alpha, value, -known.gcv, known, math.nan))
+        known = evidence(network, problem, problem.curvature_at(network), update=False)
+        one = measured(network, problem, GCV())
+        assert one.evidence == known
+        assert one.criterion == -known.gcv
+        assert one.loss == float(problem.data_loss(network))
+        found.append(one)
     return problem, *found
 
 
@@ -84,7 +86,7 @@ LOSSES = {
 def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name, share):
     """The loss is convex and the optimism linear."""
     problem, first, second = trained_networks(*LOSSES[name])
-    mean = averaged([first, second], [share, 1 - share], problem, None, "gcv")
+    mean = averaged([first, second], [share, 1 - share], GCV())
     X = problem.X
     torch.testing.assert_close(mean.network(X), share * first.network(X) + (1 - share) * second.network(X))
     assert mean.loss == pytest.approx(float(problem.data_loss(mean.network)))
@@ -93,7 +95,7 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
     if problem.loss.known_dispersion:
         assert -mean.criterion - mean.loss == pytest.approx(share * optimism[0] + (1 - share) * optimism[1])
     assert -mean.criterion == pytest.approx(mean.evidence.gcv)
-    by_evidence = averaged([first, second], [share, 1 - share], problem, None, "evidence")
+    by_evidence = averaged([first, second], [share, 1 - share], LogEvidence())
     expected = np.logaddexp(first.evidence.log_evidence, second.evidence.log_evidence) - np.log(2)
     assert by_evidence.criterion == pytest.approx(expected)
 
@@ -101,13 +103,13 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
 def test_with_validation_data_the_loss_there_is_the_criterion():
     problem, first, second = trained_networks(*LOSSES["squared error"])
     other = trained_networks(SquaredError(), LOSSES["squared error"][1][::-1].copy())[0]
-    mean = averaged([first, second], [0.4, 0.6], problem, other, "gcv")
+    mean = averaged([first, second], [0.4, 0.6], Validation(other))
     assert mean.validation_loss == -mean.criterion == float(other.data_loss(mean.network))
 
 
 def test_the_average_of_a_network_with_itself_is_that_network():
     problem, first, _ = trained_networks(*LOSSES["squared error"])
-    mean = averaged([first, first], [0.3, 0.7], problem, None, "gcv")
+    mean = averaged([first, first], [0.3, 0.7], GCV())
     assert mean.criterion == pytest.approx(first.criterion)
     assert mean.loss == pytest.approx(first.loss)
     assert mean.alpha == pytest.approx(first.alpha)
@@ -117,7 +119,7 @@ def test_the_average_of_a_network_with_itself_is_that_network():
 
 def test_dispersion_is_the_loss_over_what_effective_parameters_leave():
     problem, first, second = trained_networks(*LOSSES["squared error"])
-    mean = averaged([first, second], [0.25, 0.75], problem, None, "gcv")
+    mean = averaged([first, second], [0.25, 0.75], GCV())
     effective = 0.25 * first.evidence.effective_parameters + 0.75 * second.evidence.effective_parameters
     assert mean.evidence.effective_parameters == pytest.approx(effective)
     assert mean.evidence.dispersion == pytest.approx(2 * 30 * mean.loss / (60 - effective))

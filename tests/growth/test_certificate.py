@@ -42,8 +42,7 @@ def noisy_waves(n, d, c, seed, alpha=1.0):
     X = rng.normal(size=(n, d))
     y = np.sin(3 * X @ rng.normal(size=(d, c))) + 0.4 * rng.normal(size=(n, c))
     problem = path_problem(X, y, 1.0)
-    problem.alpha = alpha * largest_alpha(problem)
-    return problem
+    return problem.at(alpha * largest_alpha(problem))
 
 
 def random_network(problem, width, seed, activation=RELU):
@@ -76,7 +75,6 @@ def certify(problem, network=None, activation=RELU, **kwargs):
         max_iter=50,
         monitor=Monitor(),
         history=history,
-        criterion="objective",
     )
     return trained.network, history
 
@@ -136,10 +134,10 @@ def test_above_the_largest_alpha_the_constant_is_optimal_and_just_below_it_is_no
     problem = noisy_waves(20, d, 1, seed=d)
     largest = largest_alpha(problem, activation)
     for factor, empty in ((1, True), (1.5, True), (0.999, False)):
-        problem.alpha = factor * largest
-        network, history = certify(problem, activation=activation)
+        task = problem.at(factor * largest)
+        network, history = certify(task, activation=activation)
         assert (network.layer_sizes[1] == 0) == empty
-        assert history[-1]["duality_gap"] <= 1e-8 * total(problem, network)
+        assert history[-1]["duality_gap"] <= 1e-8 * total(task, network)
 
 
 # the polar problem ---------------------------------------------------------------------------------------------
@@ -246,9 +244,9 @@ def test_growth_ends_at_the_global_minimum(n, d, activation):
         problem = noisy_waves(n, d, 1, seed)
         largest = largest_alpha(problem, activation)
         for alpha in (0.3, 0.02):
-            problem.alpha = alpha * largest
-            network, history = certify(problem, activation=activation)
-            assert history[-1]["duality_gap"] <= 1e-8 * total(problem, network)
+            task = problem.at(alpha * largest)
+            network, history = certify(task, activation=activation)
+            assert history[-1]["duality_gap"] <= 1e-8 * total(task, network)
             assert never_rises(history)
             assert len(history) < 20
             assert network.layer_sizes[1] <= n
@@ -383,9 +381,9 @@ def test_what_is_no_lasso_over_neurons_is_refused():
         solver.start(constant_network(problem, Activation("tanh")), problem)
     with pytest.raises(ValueError, match="one hidden layer"):
         solver.start(MLP((1, 1, 1, 1), torch.zeros(6).double(), RELU), problem)
-    with pytest.raises(ValueError, match="penalty_kind='path' and alpha > 0; got penalty_kind='l2'"):
+    with pytest.raises(ValueError, match=r"PathNorm\(alpha\) with alpha > 0; got L2\(alpha=1\.0\)"):
         solver.start(network, Problem(problem.X, problem.Y, penalty=L2(1.0)))
-    with pytest.raises(ValueError, match=r"alpha > 0; got penalty_kind='path' and alpha=0\.0"):
+    with pytest.raises(ValueError, match=r"alpha > 0; got PathNorm\(\)"):
         duality_gap(path_problem(problem.X, problem.Y, 0.0), network, 1.0)
     with pytest.raises(ValueError, match="double precision"):
         solver.start(MLP((1, 0, 1), torch.zeros(1), RELU), problem)

@@ -7,33 +7,34 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from skgrow.criteria import Validation
 from skgrow.growth import GrowthPolicy, PolarSearch, _policy
 from skgrow.networks import MLP, Activation, glorot
-from skgrow.problem import CrossEntropy, KroneckerCurvature, Problem
+from skgrow.problem import L2, CrossEntropy, KroneckerCurvature, Problem
 from skgrow.solvers import LBFGS
-from skgrow.training import History, Monitor, Plateau, descend, fit
+from skgrow.training import History, InRounds, Monitor, Plateau, descend, fit
 
 
 def digits(alpha, **settings):
     X, y = load_digits(return_X_y=True)
     X = torch.as_tensor((X - X.mean(0)) / np.maximum(X.std(0), 1e-3))[:500]
     Y = torch.as_tensor(np.eye(10)[y[:500]])
-    return Problem(X, Y, None, alpha, CrossEntropy(), curvature=KroneckerCurvature, **settings)
+    return Problem(X, Y, None, CrossEntropy(), L2(alpha), curvature=KroneckerCurvature, **settings)
 
 
-def policy_on(problem, **settings):
+def growing(**settings):
     def short(network, on):
-        return descend(network, on, LBFGS(), Plateau(), max_iter=5, monitor=Monitor()).network
+        return descend(network, on, LBFGS(), Plateau(), max_iter=5, monitor=Monitor()).network, on
 
     defaults = {"block_size": 6, "max_neurons": 12, "max_extensions": 1, "max_stages": 1, "n_exchanges": 0}
     return GrowthPolicy(
-        problem=problem,
         descend=short,
         search=PolarSearch(),
         schedule=Plateau(),
         patience=1,
         tol=1e-6,
         generator=torch.Generator().manual_seed(0),
+        expensive=True,
         **defaults | settings,
     )
 
@@ -43,10 +44,9 @@ def start(problem, width=0):
 
 
 def grown(alpha, **settings):
-    problem, history = digits(alpha, auto_alpha=True), History()
-    policy, kind = policy_on(problem, **settings), {"validation": problem, "criterion": "validation"}
-    run = {"max_iter": 200, "monitor": Monitor(), "history": history}
-    return fit(start(problem), problem, LBFGS(), policy, Plateau(), **run, **kind), history
+    problem, history = digits(alpha, rule=InRounds()), History()
+    run = {"max_iter": 200, "monitor": Monitor(), "history": history, "criterion": Validation(problem)}
+    return fit(start(problem), problem, LBFGS(), growing(**settings), Plateau(), **run), history
 
 
 @pytest.mark.parametrize("alpha", [0.1, 100.0])
@@ -75,22 +75,21 @@ def test_growths_searched_once_and_refitted_once(monkeypatch):
 
 def test_the_indicator_of_the_block_proposed_is_one_of_the_best_block():
     problem = digits(1.0)
-    policy, network = policy_on(problem), start(problem, 3)
-    proposed = policy.indicators(network, policy.proposals(network))["indicator"]
-    policy.dear = False
-    searched = policy.indicators(network, policy.proposals(network))["indicator"]
+    policy, network = growing(), start(problem, 3)
+    proposed = policy.indicators(network, problem, policy.proposals(network, problem))["indicator"]
+    policy.expensive = False
+    searched = policy.indicators(network, problem, policy.proposals(network, problem))["indicator"]
     assert 0 < proposed <= 2
     assert proposed == pytest.approx(searched, rel=0.3)
 
 
 def test_a_refit_with_another_penalty_is_another_refit():
     problem = digits(1.0)
-    policy = policy_on(problem)
+    policy = growing()
     network = start(problem, 3)
     one = policy._refit(network, problem)
     assert policy._refit(network, problem) is one
-    problem.alpha = 10.0
-    assert policy._refit(network, problem) is not one
+    assert policy._refit(network, problem.at(10.0)) is not one
 
 
 def test_the_first_factor_is_decomposed_once_per_problem():

@@ -1,5 +1,6 @@
 """Growth inside deep networks: first-order decreases, the head, linearised refits, and the paths that come of them."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -14,6 +15,7 @@ from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._policy import balance
 from skgrow.networks import MLP, Activation, merge, widen
 from skgrow.problem import (
+    L2,
     CrossEntropy,
     Huber,
     Logistic,
@@ -47,7 +49,7 @@ def random_case(loss=None, sizes=(3, 4, 3, 2), activation="tanh", *, alpha=0.0, 
     X = torch.as_tensor(rng.normal(size=(n, sizes[0])))
     Y = torch.as_tensor(targets_for(loss, rng, n, sizes[-1]))
     weight = torch.as_tensor(rng.uniform(0.2, 2, n))
-    return network, Problem(X, Y, weight, alpha, loss)
+    return network, Problem(X, Y, weight, loss, L2(alpha))
 
 
 def new_neurons(network, layer, m=2, seed=0):
@@ -129,7 +131,7 @@ def test_another_head_changes_the_network_as_it_changes_the_head(seed, width):
 def test_an_offset_stays_with_the_head(offset):
     network, problem = random_case()
     if offset:
-        problem.offset = torch.full_like(problem.Y, 0.3)
+        problem = replace(problem, offset=torch.full_like(problem.Y, 0.3))
     head, of_head = head_of(network, problem)
     torch.testing.assert_close(of_head.negative_gradient(head), problem.negative_gradient(network))
     torch.testing.assert_close(layer_problem(network, problem, 1)[1], problem.negative_gradient(network))
@@ -252,7 +254,7 @@ def test_balance_keeps_the_function_of_deep_networks_and_lowers_the_penalty(acti
     torch.testing.assert_close(balanced(problem.X), network(problem.X), rtol=1e-11, atol=1e-11)
     for step in range(30):
         following = balance(balanced)
-        assert float(problem.penalty(following)) <= float(problem.penalty(balanced)) * (1 + 1e-12), step
+        assert float(problem.penalty_of(following)) <= float(problem.penalty_of(balanced)) * (1 + 1e-12), step
         balanced = following
 
 

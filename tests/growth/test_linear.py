@@ -6,9 +6,10 @@ import torch
 from sklearn.datasets import load_wine, make_regression
 from sklearn.linear_model import BayesianRidge, LogisticRegression, PoissonRegressor, Ridge
 
-from skgrow.criteria import evidence
+from skgrow.criteria import GCV, LeaveOneOut, LogEvidence, Validation, evidence
 from skgrow.growth import linear_model
-from skgrow.problem import CrossEntropy, Logistic, Poisson, Problem, SquaredError, curvature_of
+from skgrow.problem import L2, CrossEntropy, Logistic, Poisson, Problem, SquaredError
+from skgrow.training import ByEvidence
 
 
 def problem_of(X, Y, weight=None, **settings):
@@ -28,7 +29,7 @@ def data(n, d, noise=0.5, seed=0, c=1):
 def test_of_squares_it_is_ridge_regression(n, d, c, weighted):
     X, Y = data(n, d, c=c)
     weight = np.random.default_rng(1).integers(1, 4, n).astype(float) if weighted else None
-    found = linear_model(problem_of(X, Y, weight, alpha=0.7), None, "gcv")
+    found = linear_model(problem_of(X, Y, weight, penalty=L2(0.7)), GCV())
     ridge = Ridge(0.7).fit(X, Y, weight)
     np.testing.assert_allclose(found.network.weights[0], np.reshape(ridge.coef_, (c, d)), atol=1e-9)
     np.testing.assert_allclose(found.network.biases[0], np.ravel(ridge.intercept_), atol=1e-9)
@@ -42,7 +43,7 @@ def test_of_classes_it_is_logistic_regression(loss, peer):
     X = (X - X.mean(0)) / X.std(0)
     y = y if isinstance(loss, CrossEntropy) else (y > 0).astype(int)
     Y = np.eye(3)[y] if isinstance(loss, CrossEntropy) else y
-    found = linear_model(problem_of(X, Y, loss=loss, alpha=0.5), None, "evidence")
+    found = linear_model(problem_of(X, Y, loss=loss, penalty=L2(0.5)), LogEvidence())
     peer = peer(C=2.0, tol=1e-10, max_iter=10_000).fit(X, y)
     np.testing.assert_allclose(found.network.weights[0], peer.coef_, atol=2e-3)
 
@@ -50,7 +51,7 @@ def test_of_classes_it_is_logistic_regression(loss, peer):
 def test_of_counts_it_is_poisson_regression():
     X, F = data(200, 3, 0.0)
     y = np.random.default_rng(0).poisson(np.exp(0.3 * F[:, 0])).astype(float)
-    found = linear_model(problem_of(X, y, loss=Poisson(), alpha=2.0), None, "gcv")
+    found = linear_model(problem_of(X, y, loss=Poisson(), penalty=L2(2.0)), GCV())
     peer = PoissonRegressor(alpha=0.01, tol=1e-10).fit(X, y)
     np.testing.assert_allclose(found.network.weights[0][0], peer.coef_, atol=1e-4)
 
@@ -58,12 +59,11 @@ def test_of_counts_it_is_poisson_regression():
 @pytest.mark.parametrize(("n", "d"), [(100, 6), (60, 20), (25, 40)])
 def test_the_penalty_is_next_to_the_fixed_point_of_the_evidence(n, d):
     X, Y = data(n, d)
-    found = linear_model(problem_of(X, Y, alpha=1.0, auto_alpha=True), None, "gcv")
+    found = linear_model(problem_of(X, Y, penalty=L2(1.0), rule=ByEvidence()), GCV())
     ridge = found.alpha / SquaredError.plug_in_factor
-    problem = problem_of(X, Y, alpha=ridge)
-    there = linear_model(problem, None, "gcv").network
-    mask, loss = problem.penalty_weights(there), float(problem.data_loss(there))
-    following = evidence(there, loss, curvature_of(there, problem), n, mask, ridge).alpha
+    problem = problem_of(X, Y, penalty=L2(ridge))
+    there = linear_model(problem, GCV()).network
+    following = evidence(there, problem, problem.curvature_at(there)).alpha
     assert following == pytest.approx(ridge, rel=0.5)
     if n > d:  # otherwise theirs ends at interpolation
         peer = BayesianRidge(max_iter=10_000, tol=1e-10).fit(X, Y[:, 0])
@@ -77,7 +77,7 @@ def test_as_many_features_as_samples_are_no_reason_to_give_up(scale):
     for seed in range(3):
         X, y = make_regression(600, 100, n_informative=10, noise=10, random_state=seed)
         X, y = X * scale, (y - y.mean()) / y.std()
-        found = linear_model(problem_of(X[:100], y[:100], alpha=1e-2, auto_alpha=True), None, "loo")
+        found = linear_model(problem_of(X[:100], y[:100], penalty=L2(1e-2), rule=ByEvidence()), LeaveOneOut())
         error = y[100:] - found.network(torch.as_tensor(X[100:])).numpy()[:, 0]
         scores.append(1 - np.mean(error**2) / y[100:].var())
     assert min(scores) > 0.85
@@ -85,7 +85,7 @@ def test_as_many_features_as_samples_are_no_reason_to_give_up(scale):
 
 def test_without_noise_there_is_next_to_no_penalty():
     X, Y = data(30, 6, noise=0.0)
-    found = linear_model(problem_of(X, Y, alpha=1.0, auto_alpha=True), None, "loo")
+    found = linear_model(problem_of(X, Y, penalty=L2(1.0), rule=ByEvidence()), LeaveOneOut())
     np.testing.assert_allclose(found.network(torch.as_tensor(X)), Y, atol=1e-6)
 
 
@@ -94,10 +94,10 @@ def test_where_nothing_is_linear_the_mean_is_left(loss):
     rng = np.random.default_rng(3)
     X, y = rng.normal(size=(60, 5)), rng.integers(0, 2, 60).astype(float)
     y = y - np.linalg.lstsq(X, y - y.mean(), rcond=None)[0] @ X.T if isinstance(loss, SquaredError) else y
-    found = linear_model(problem_of(X, y, loss=loss, alpha=1.0, auto_alpha=True), None, "evidence")
+    found = linear_model(problem_of(X, y, loss=loss, penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
     outputs = found.network(torch.as_tensor(X))
     assert outputs.std() < 0.1
-    constants = linear_model(problem_of(np.zeros((60, 2)), y, loss=loss, alpha=1.0, auto_alpha=True), None, "evidence")
+    constants = linear_model(problem_of(np.zeros((60, 2)), y, loss=loss, penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
     assert constants.network(torch.zeros(1, 2, dtype=torch.float64)).item() == pytest.approx(
         y.mean() if isinstance(loss, SquaredError) else np.log(y.mean() / (1 - y.mean())), abs=1e-6
     )
@@ -106,7 +106,7 @@ def test_where_nothing_is_linear_the_mean_is_left(loss):
 def test_separable_classes_leave_a_finite_penalty():
     X, y = load_wine(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
-    found = linear_model(problem_of(X, np.eye(3)[y], loss=CrossEntropy(), alpha=1.0, auto_alpha=True), None, "evidence")
+    found = linear_model(problem_of(X, np.eye(3)[y], loss=CrossEntropy(), penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
     assert 0.3 < found.alpha < 5
     assert found.loss < 0.1
 
@@ -114,6 +114,6 @@ def test_separable_classes_leave_a_finite_penalty():
 @pytest.mark.parametrize("d", [3, 20])
 def test_validation_data_judge_if_there_are_any(d):
     X, Y = data(30, d)
-    problem, validation = problem_of(X[:15], Y[:15], alpha=0.1), problem_of(X[15:], Y[15:])
-    found = linear_model(problem, validation, "validation")
+    problem, validation = problem_of(X[:15], Y[:15], penalty=L2(0.1)), problem_of(X[15:], Y[15:])
+    found = linear_model(problem, Validation(validation))
     assert found.validation_loss == -found.criterion == pytest.approx(float(validation.data_loss(found.network)))

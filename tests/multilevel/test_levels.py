@@ -5,11 +5,11 @@ import torch
 
 from skgrow.multilevel import (
     BatchHierarchy,
-    Correction,
     DepthHierarchy,
     ResolutionHierarchy,
     WidthHierarchy,
     build_levels,
+    corrected,
 )
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
 from skgrow.problem import L2, CrossEntropy, Problem
@@ -48,18 +48,21 @@ def levels_of(case, n=12, alpha=0.7, weighted=False, loss=None):
     return build_levels(hierarchy, network, Problem(X, Y, weight, penalty=L2(alpha), **settings), n_levels), network
 
 
+def anchor_of(level, fine):
+    """Return the network that a level starts from."""
+    return level.network.with_theta(level.transfer.restrict(fine.theta))
+
+
 def chain(levels, network, kind, regularization):
     """Return problems and networks of all levels: on every one somewhere off the anchor, where the next one starts."""
     found = [(levels[0].problem, network)]
     for i, level in enumerate(levels[1:]):
         problem, fine = found[-1]
-        anchor = level.network.with_theta(level.transfer.restrict(fine.theta))
+        anchor = anchor_of(level, fine)
         gradient = problem.value_and_gradient(fine)[1]
-        corrected = level.problem.corrected(
-            Correction(kind, regularization, anchor, fine, problem, gradient, level.transfer)
-        )
+        given = level.problem, anchor, fine, problem, gradient, level.transfer
         away = anchor.with_theta(anchor.theta + 0.1 * rand(anchor.n_parameters, seed=10 + i))
-        found.append((corrected, away))
+        found.append((corrected(*given, kind=kind, regularization=regularization), away))
     return found
 
 
@@ -79,22 +82,22 @@ def test_gradients_of_corrected_problems_are_those_of_their_objectives(case, kin
         levels, network = levels_of(case, alpha=alpha, weighted=weighted)
         for problem, at in chain(levels, network, kind, regularization):
             check_gradient(problem, at)
-            check_gradient(problem._batch(torch.arange(0, 12, 3), 3.0), at)
+            check_gradient(problem.batch(torch.arange(0, 12, 3), 3.0), at)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_corrected_problem_starts_with_the_restricted_gradient(case):
     levels, network = levels_of(case, loss=CrossEntropy())
     for kind in (True, "exact"):
-        for problem, _ in chain(levels, network, kind, 0.3)[1:]:
-            correction, plain = problem.correction, levels[problem.level].problem
-            value, gradient = problem.value_and_gradient(correction.anchor)
-            torch.testing.assert_close(
-                gradient, correction.transfer.restrict_gradient(correction.gradient), rtol=1e-11, atol=1e-13
-            )
-            torch.testing.assert_close(value, plain.objective(correction.anchor), rtol=1e-13, atol=0.0)
+        problems = chain(levels, network, kind, 0.3)
+        for level, (finer, fine), (problem, _) in zip(levels[1:], problems, problems[1:], strict=False):
+            anchor = anchor_of(level, fine)
+            value, gradient = problem.value_and_gradient(anchor)
+            restricted = level.transfer.restrict_gradient(finer.value_and_gradient(fine)[1])
+            torch.testing.assert_close(gradient, restricted, rtol=1e-11, atol=1e-13)
+            torch.testing.assert_close(value, level.problem.objective(anchor), rtol=1e-13, atol=0.0)
     problem, _ = chain(levels, network, False, 0.3)[1]
-    anchor = problem.correction.anchor
+    anchor = anchor_of(levels[1], network)
     torch.testing.assert_close(
         problem.value_and_gradient(anchor)[1], levels[1].problem.value_and_gradient(anchor)[1], rtol=0.0, atol=0.0
     )
@@ -118,15 +121,15 @@ def test_the_three_terms_of_a_mini_batch_come_from_the_same_rows():
     rows = torch.tensor([1, 4, 7])
     pairs = {kind: chain(levels, network, kind, 0.0)[1] for kind in (True, "exact")}
     for kind, (problem, at) in pairs.items():
-        anchor, transfer = problem.correction.anchor, levels[1].transfer
-        fine, coarse = (levels[i].problem._batch(rows, 4.0) for i in (0, 1))
+        anchor, transfer = anchor_of(levels[1], network), levels[1].transfer
+        fine, coarse = (levels[i].problem.batch(rows, 4.0) for i in (0, 1))
         seen = fine if kind is True else levels[0].problem
         expected = (
             coarse.value_and_gradient(at)[1]
             - coarse.value_and_gradient(anchor)[1]
             + transfer.restrict_gradient(seen.value_and_gradient(network)[1])
         )
-        torch.testing.assert_close(problem._batch(rows, 4.0).value_and_gradient(at)[1], expected, rtol=1e-11, atol=0.0)
+        torch.testing.assert_close(problem.batch(rows, 4.0).value_and_gradient(at)[1], expected, rtol=1e-11, atol=0.0)
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name not in ("linear", "half")])
@@ -137,26 +140,26 @@ def test_prolonged_networks_have_the_penalty_of_the_coarse_ones(case):
         theta = coarse.theta
         for finer in levels[i:0:-1]:
             theta = finer.transfer.apply(theta)
-        fine = levels[0].problem.penalty(levels[0].network.with_theta(theta))
-        torch.testing.assert_close(level.problem.penalty(coarse), fine, rtol=1e-12, atol=0.0)
+        fine = levels[0].problem.penalty_of(levels[0].network.with_theta(theta))
+        torch.testing.assert_close(level.problem.penalty_of(coarse), fine, rtol=1e-12, atol=0.0)
 
 
 def test_masses_of_linear_interpolation_are_lumped():
     levels, _ = levels_of("linear")
     transfer = levels[1].transfer
-    masses = levels[1].problem.weights
+    masses = levels[1].problem.penalty.weights
     torch.testing.assert_close(
         masses[transfer.before :][: 2 * transfer.size : transfer.size], torch.tensor([1.5, 2.5], dtype=torch.float64)
     )
     assert (masses[: transfer.before] == 1).all()
     for level in levels[1:]:  # blocks in sum stand for all four
-        blocks = level.problem.weights[transfer.before : len(level.network.theta) - transfer.after]
+        blocks = level.problem.penalty.weights[transfer.before : len(level.network.theta) - transfer.after]
         torch.testing.assert_close(blocks.view(-1, transfer.size).sum(0), torch.full_like(blocks[: transfer.size], 4.0))
 
 
 def test_work_is_counted_in_gradients_of_the_finest_network():
     levels, network = levels_of("constant")
-    work = levels[0].problem.work
+    work = levels[0].work
     levels[0].problem.value_and_gradient(network)
     assert work.units == [1, 0, 0]
     levels[0].problem.objective(network)  # known already
@@ -174,7 +177,7 @@ def test_work_is_counted_in_gradients_of_the_finest_network():
 def test_variance_reduced_mini_batches_pay_for_fine_gradients(kind, fine):
     levels, network = levels_of("constant")
     problem, at = chain(levels[:2], network, kind, 0.0)[1]
-    units = levels[0].problem.work.units
+    units = levels[0].work.units
     before = list(units)
     for batch in problem.batches(4, torch.Generator().manual_seed(0)):
         batch.value_and_gradient(at)

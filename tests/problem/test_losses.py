@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import log_loss, mean_pinball_loss, mean_poisson_deviance
 
 from skgrow.networks import MLP, Activation
-from skgrow.problem import CrossEntropy, Huber, Logistic, Poisson, Problem, Quantile, SquaredError
+from skgrow.problem import L2, CrossEntropy, Huber, Logistic, Poisson, Problem, Quantile, SquaredError
 
 LOSSES = [
     SquaredError(),
@@ -248,7 +248,7 @@ def network_case(loss, sizes, activation="tanh", seed=0, n=15, alpha=0.4):
     network = MLP(sizes, torch.as_tensor(rng.normal(size=p)), Activation(activation))
     _, Y = random_case(loss, seed, n, sizes[-1])
     X = torch.as_tensor(rng.normal(size=(n, sizes[0])))
-    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0.1, 2, n)), alpha, loss)
+    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0.1, 2, n)), loss, L2(alpha))
 
 
 @pytest.mark.parametrize("loss", LOSSES, **NAMED)
@@ -276,8 +276,7 @@ def test_gauss_newton_matrix_by_its_formula(loss, sizes, activation):
     value, gradient, gram = problem.gauss_newton(network)
     torch.testing.assert_close(gram, expected, rtol=1e-9, atol=1e-11)
     assert float(value) == pytest.approx(float(problem.data_loss(network)), rel=1e-13)
-    problem.alpha = 0.0
-    torch.testing.assert_close(gradient, problem.value_and_gradient(network)[1], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(gradient, problem.at(0.0).value_and_gradient(network)[1], rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), Poisson(), Logistic()], **NAMED)
@@ -291,8 +290,8 @@ def test_gauss_newton_matrix_of_a_linear_model_is_its_hessian(loss):
 def test_weights_are_repetitions(loss):
     network, problem = network_case(loss, (2, 4, 3), n=7)
     count = torch.tensor([1, 2, 3, 0, 1, 4, 2])
-    weighted = Problem(problem.X, problem.Y, count.double(), 0.4, loss)
-    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), None, 0.4, loss)
+    weighted = Problem(problem.X, problem.Y, count.double(), loss, L2(0.4))
+    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), None, loss, L2(0.4))
     for ours, theirs in zip(
         (*weighted.value_and_gradient(network), *weighted.gauss_newton(network)),
         (*repeated.value_and_gradient(network), *repeated.gauss_newton(network)),
@@ -306,8 +305,8 @@ def test_an_offset_adds_to_the_outputs(loss):
     network, problem = network_case(loss, (2, 4, 3))
     biases = [*network.biases[:-1], network.biases[-1] + 0.3]
     moved = MLP.from_arrays(network.weights, biases, network.activation)
-    shifted = Problem(problem.X, problem.Y, problem.sample_weight, 0.0, loss, offset=torch.full_like(problem.Y, 0.3))
-    plain = Problem(problem.X, problem.Y, problem.sample_weight, 0.0, loss)
+    shifted = Problem(problem.X, problem.Y, problem.sample_weight, loss, L2(0.0), offset=torch.full_like(problem.Y, 0.3))
+    plain = Problem(problem.X, problem.Y, problem.sample_weight, loss, L2(0.0))
     for ours, theirs in zip(
         (*shifted.value_and_gradient(network), *shifted.gauss_newton(network), shifted.negative_gradient(network)),
         (*plain.value_and_gradient(moved), *plain.gauss_newton(moved), plain.negative_gradient(moved)),

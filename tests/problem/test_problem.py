@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from skgrow.networks import MLP, Activation
-from skgrow.problem import L2, Problem, sum_over_samples
-from skgrow.training import _reduction
+from skgrow.problem import CHUNK_BYTES, L2, Problem, sum_over_samples
 
 ACTIVATIONS = ["relu", "leaky_relu", "tanh", "logistic", "identity"]
 
@@ -21,7 +20,7 @@ def random_case(activation="tanh", *, c=2, weighted=True, alpha=0.7, seed=0, n=1
     network = MLP(sizes, torch.as_tensor(rng.normal(size=n_parameters)), Activation(activation))
     X, Y = torch.as_tensor(rng.normal(size=(n, 3))), torch.as_tensor(rng.normal(size=(n, c)))
     weight = torch.as_tensor(rng.uniform(0.1, 2, size=n)) if weighted else None
-    return network, Problem(X, Y, weight, alpha)
+    return network, Problem(X, Y, weight, penalty=L2(alpha))
 
 
 def test_weights_are_normalised_and_count_observations():
@@ -41,10 +40,10 @@ def test_values_by_their_formulas(weighted):
     squares = sum(float(p.square().sum()) for p in [*network.weights, network.biases[0]])
     penalty = 0.7 / (2 * problem.total_weight) * squares  # the output bias is free
     assert float(problem.data_loss(network)) == pytest.approx(loss, rel=1e-12)
-    assert float(problem.penalty(network)) == pytest.approx(penalty, rel=1e-12)
+    assert float(problem.penalty_of(network)) == pytest.approx(penalty, rel=1e-12)
     assert float(problem.objective(network)) == pytest.approx(loss + penalty, rel=1e-12)
     torch.testing.assert_close(problem.negative_gradient(network), residual)
-    mask = problem.penalty_weights(network)
+    mask = problem.penalty.pattern(network)
     assert float(mask @ network.theta.square()) == pytest.approx(squares, rel=1e-12)
 
 
@@ -91,8 +90,7 @@ def test_gauss_newton_matrix_by_its_formula(activation, weighted, c, layers):
     expected = sum(problem.g[j] * J[:, j].T @ J[:, j] for j in range(11))
     torch.testing.assert_close(gram, expected, rtol=1e-12, atol=1e-14)
     assert float(loss) == pytest.approx(float(problem.data_loss(network)), rel=1e-13)
-    problem.alpha = 0.0
-    torch.testing.assert_close(gradient, problem.value_and_gradient(network)[1], rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(gradient, problem.at(0.0).value_and_gradient(network)[1], rtol=1e-11, atol=1e-13)
 
 
 def test_gauss_newton_matrix_of_a_linear_model_is_its_hessian():
@@ -110,7 +108,7 @@ def test_gauss_newton_matrix_of_a_linear_model_is_its_hessian():
 def test_weights_are_repetitions(c):
     network, problem = random_case(c=c)
     count = torch.tensor([1, 2, 3, 1, 1, 2, 0, 1, 1, 4, 1])
-    weighted = Problem(problem.X, problem.Y, count.double(), 0.7)
+    weighted = Problem(problem.X, problem.Y, count.double(), penalty=L2(0.7))
     repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), penalty=L2(0.7))
     for ours, theirs in zip(
         (*weighted.value_and_gradient(network), *weighted.gauss_newton(network)),
@@ -124,7 +122,7 @@ def test_weights_are_repetitions(c):
 def test_chunks_give_the_same_sums(budget, monkeypatch):
     network, problem = random_case(n=53, c=3)
     whole = problem.data_loss(network), *problem.value_and_gradient(network), *problem.gauss_newton(network)
-    monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", budget)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", budget)
     problem = replace(problem)  # which remembers nothing
     parts = problem.data_loss(network), *problem.value_and_gradient(network), *problem.gauss_newton(network)
     for ours, theirs in zip(parts, whole, strict=True):
@@ -132,7 +130,7 @@ def test_chunks_give_the_same_sums(budget, monkeypatch):
 
 
 def test_chunks_stay_within_the_budget(monkeypatch):
-    monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", 1000)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 1000)
     lengths = []
 
     def count(x, y):
@@ -172,10 +170,15 @@ def test_an_offset_is_what_a_frozen_part_adds():
         torch.testing.assert_close(ours, theirs)
 
 
-def test_losses_are_computed_once_but_where_parameters_move(monkeypatch):
-    network, problem = random_case()
+def counted(problem):
+    """The problem with a meter, and the gradients that it has counted."""
     passes = []
-    monkeypatch.setattr(Problem, "count", lambda self, network, gradients: passes.append(gradients))
+    return replace(problem, meter=lambda network, gradients, n_samples: passes.append(gradients)), passes
+
+
+def test_losses_are_computed_once_but_where_parameters_move():
+    network, problem = random_case()
+    problem, passes = counted(problem)
     first = float(problem.data_loss(network))
     assert float(problem.objective(network)) > first
     twin = network.with_theta(network.theta)

@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 
 from skgrow.networks import MLP, Activation, prune, widen
-from skgrow.problem import CrossEntropy, Huber, Logistic, Poisson, Problem, Quantile
+from skgrow.problem import L2, CrossEntropy, Huber, Logistic, Poisson, Problem, Quantile
 from skgrow.solvers import leave_out_losses, refit_output
 
 LOSSES = [Poisson(), Huber(0.5), Logistic(), CrossEntropy()]
@@ -33,7 +33,7 @@ def random_case(loss, seed=0, *, sizes=(3, 4, 2), activation="tanh", alpha=1.0, 
         Y = rng.poisson(2, (n, c)).astype(float) if isinstance(loss, Poisson) else rng.standard_t(2, (n, c))
     X = torch.as_tensor(rng.normal(size=(n, sizes[0])))
     weight = torch.as_tensor(rng.uniform(0.2, 2, n)) if weighted else None
-    return network, Problem(X, torch.as_tensor(Y), weight, alpha, loss)
+    return network, Problem(X, torch.as_tensor(Y), weight, loss, L2(alpha))
 
 
 def output_gradient(network, problem):
@@ -112,7 +112,7 @@ def test_without_features_the_constant_is_the_mean():
 def test_an_offset_is_taken_into_account(loss):
     network, problem = random_case(loss)
     offset = 0.5 * torch.randn(60, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    shifted = Problem(problem.X, problem.Y, problem.sample_weight, 1.0, loss, offset=offset)
+    shifted = Problem(problem.X, problem.Y, problem.sample_weight, loss, L2(1.0), offset=offset)
     refitted = refit_output(network, shifted)
     assert float(shifted.objective(refitted)) == pytest.approx(least_objective(network, shifted), rel=CLOSE[type(loss)])
 
@@ -123,7 +123,7 @@ def test_single_precision(loss):
     single = MLP(network.layer_sizes, network.theta.float(), network.activation)
     offset = torch.full((60, 2), 0.1)
     for shift in (None, offset):
-        coarse = Problem(problem.X.float(), problem.Y.float(), problem.sample_weight.float(), 1.0, loss, offset=shift)
+        coarse = Problem(problem.X.float(), problem.Y.float(), problem.sample_weight.float(), loss, L2(1.0), offset=shift)
         refitted = refit_output(single, coarse)
         assert refitted.theta.dtype == torch.float32
         assert float(coarse.objective(refitted)) < float(coarse.objective(single))
@@ -134,7 +134,7 @@ def test_separable_classes_stay_finite():
     X = torch.linspace(-1, 1, 20, dtype=torch.float64)[:, None]
     Y = (X > 0).double()
     for alpha in (0.0, 1e-8):
-        problem = Problem(X, Y, None, alpha, Logistic())
+        problem = Problem(X, Y, None, Logistic(), L2(alpha))
         network = MLP(
             (1, 3, 1), torch.randn(10, generator=torch.Generator().manual_seed(0)).double(), Activation("tanh")
         )

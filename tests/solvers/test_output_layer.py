@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from skgrow.growth import exact_neuron
 from skgrow.growth._policy import balance, smoothing_widths
 from skgrow.networks import MLP, Activation, prune, widen
-from skgrow.problem import Problem
+from skgrow.problem import L2, Problem
 from skgrow.solvers import leave_out_losses, output_gauss_newton, refit_output
 
 RELU = Activation("relu")
@@ -24,7 +24,7 @@ def random_case(activation, seed, *, c=2, width=5, alpha=0.3, layers=1):
     n_parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     network = MLP(sizes, torch.as_tensor(rng.normal(size=n_parameters)), Activation(activation))
     X, Y = torch.as_tensor(rng.normal(size=(30, 3))), torch.as_tensor(rng.normal(size=(30, c)))
-    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0, 2, size=30)), alpha)
+    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0, 2, size=30)), penalty=L2(alpha))
 
 
 def output_objective(network, problem):
@@ -97,12 +97,12 @@ def test_balance_keeps_the_function_and_makes_the_penalty_least(activation, seed
     torch.testing.assert_close(balanced(problem.X), network(problem.X), rtol=1e-12, atol=1e-12)
     incoming = torch.cat([balanced.weights[0], balanced.biases[0][:, None]], 1).norm(dim=1)
     torch.testing.assert_close(incoming, balanced.weights[1].norm(dim=0), rtol=1e-10, atol=0)
-    assert float(problem.penalty(balanced)) <= float(problem.penalty(network)) * (1 + 1e-12)
+    assert float(problem.penalty_of(balanced)) <= float(problem.penalty_of(network)) * (1 + 1e-12)
     path_norm = (
         torch.cat([network.weights[0], network.biases[0][:, None]], 1).norm(dim=1) * network.weights[1].norm(dim=0)
     ).sum()
     least = problem.alpha / problem.total_weight * path_norm
-    torch.testing.assert_close(problem.penalty(balanced), least, rtol=1e-10, atol=0)
+    torch.testing.assert_close(problem.penalty_of(balanced), least, rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("activation", ["tanh", "logistic"])

@@ -3,8 +3,10 @@
 import pytest
 import torch
 
+from skgrow.criteria import Validation
 from skgrow.networks import MLP, Activation
 from skgrow.problem import L2, Problem
+from skgrow.solvers import SolverState
 from skgrow.training import Action, ByEvidence, History, Monitor, Plateau, fit
 
 
@@ -22,15 +24,19 @@ class Once:
 class Biased:
     """A solver that ends with the output bias ``rule(start, penalty)``; the loss is half its square."""
 
-    monotone, converged = False, True
-
     def __init__(self, rule):
         self.rule = rule
 
     def start(self, network, problem, previous=None, kept=None):
-        state = Biased(self.rule)
-        state.network, state.problem = network, problem
-        return state
+        return BiasedState(network, problem, self.rule)
+
+
+class BiasedState(SolverState):
+    monotone = False
+
+    def __init__(self, network, problem, rule):
+        super().__init__(network, problem)
+        self.rule, self.converged = rule, True
 
     def step(self):
         theta = self.network.theta.clone()
@@ -56,8 +62,7 @@ def history_of(rule, **settings):
         max_iter=5,
         monitor=Monitor(),
         history=history,
-        validation=problem,
-        criterion="validation",
+        criterion=Validation(problem),
     )
     return history
 
