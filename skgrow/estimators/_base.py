@@ -1,29 +1,43 @@
-"""What fitted skgrow networks have in common: arrays in MLPRegressor's layout, prediction, conversion."""
+"""What all estimators are: a fit in four lines, a network stored as arrays, and its conversion."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from skgrow.estimators._data import is_tensor, resolve_device, validate_X, writable
+from skgrow.estimators._callbacks import CallbackSupportMixin, Reporter, with_callbacks
+from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X, writable
+from skgrow.estimators._parameters import build
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from skgrow.networks import Network
+    from skgrow.problem import Loss
+    from skgrow.training import Data, Regime, Result, Settings, Task
 
 
-class FittedNetwork(BaseEstimator):
-    """Holds a network as NumPy arrays ``coefs_`` (in, out) and ``intercepts_``, as MLPRegressor does."""
+class BaseNetwork(CallbackSupportMixin, BaseEstimator):
+    """Base of all estimators: subclasses say what targets and losses are, and how a network is trained.
+
+    The network is held as NumPy arrays ``coefs_`` (in, out) and ``intercepts_``, as MLPRegressor does.
+    """
 
     activation_: str
     coefs_: list[np.ndarray]
     intercepts_: list[np.ndarray]
+    alpha_: float
+    n_iter_: int
+    loss_curve_: list[float]
+    best_loss_: float
 
     #: What a copy of the estimator needs to predict.
     _network_names: ClassVar[tuple[str, ...]] = (
@@ -33,9 +47,259 @@ class FittedNetwork(BaseEstimator):
         "architecture_",
         "n_layers_",
         "n_outputs_",
+        "n_parameters_",
         "_negative_slope",
         "_layout",
     )
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags: sparse inputs are accepted."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags
+
+    # what subclasses define --------------------------------------------------------------------------------
+
+    @abstractmethod
+    def _settings(self) -> Settings:
+        """Return what the user has set, as plain values and components."""
+
+    @abstractmethod
+    def _method(self) -> tuple[Callable[..., Result], Callable[..., Any] | None, type[Regime]]:
+        """Return how a network is trained, what lets it grow between batches, and the regime of both."""
+
+    @abstractmethod
+    def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
+        """Return validated targets as numbers, shape (n,) or (n, c); learn what they are if ``reset``."""
+
+    @abstractmethod
+    def _loss(self) -> Loss:
+        """Return the loss."""
+
+    def _weights(self, y: Any, sample_weight: Any, n: int) -> Any:  # noqa: ARG002
+        return validate_sample_weight(sample_weight, n)
+
+    # fitting -----------------------------------------------------------------------------------------------
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
+        """Train the network, and let it grow.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix, tensor} of shape (n_samples, n_features)
+            Training inputs. Sparse matrices are made dense.
+        y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
+            Targets.
+        sample_weight : array-like of shape (n_samples,), optional
+            Not negative. Whole numbers count observations: weight 2 is the same as repeating the row. Other weights
+            are relative, and are scaled to the number of rows of positive weight.
+        X_val : {array-like, sparse matrix, tensor} of shape (n_val, n_features), optional
+            Validation inputs; then the validation loss decides when growing ends, and which stage is returned.
+        y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
+            Validation targets.
+        sample_weight_val : array-like of shape (n_val,), optional
+            Weights of the validation samples.
+
+        Returns
+        -------
+        self
+            The fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            For data or parameters that cannot be used; the message names them, the value got and those allowed.
+        """
+        data = self._validated(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        return self._fit(data)
+
+    def _fit(self, data: Data) -> Self:
+        """Train on validated data."""
+        from skgrow.training import Task
+
+        settings = self._settings()
+        train, _, regime = self._method()
+        task = Task.of(data, settings, regime)
+        report = Reporter(self, {"X": data.X, "y": data.y}, lambda network: self._reconstruction(task, network))
+        self._store(task, train(task, settings, report))
+        report.close()
+        return self
+
+    def _validated(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, weight_val: Any) -> Data:
+        from skgrow.training import Data
+
+        previous = self._network() if self.warm_start and hasattr(self, "coefs_") else None
+        X = validate_X(self, X, reset=previous is None)
+        target = self._encode(y, len(X), reset=previous is None)
+        if previous is not None:
+            self._require_outputs(target, "warm_start=True needs targets of")
+        weight = self._weights(y, sample_weight, len(X))
+        validation = self._validated_validation(X_val, y_val, weight_val, target)
+        activation = getattr(self.activation, "name", self.activation)
+        if previous is not None and activation not in ("auto", self.activation_):
+            options = self._parameter_constraints["activation"][0].options
+            raise ValueError(
+                f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
+                f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
+            )
+        return Data(X, target, weight, validation, previous)
+
+    def _validated_validation(self, X_val: Any, y_val: Any, weight: Any, y: Any) -> tuple[Any, Any, Any] | None:
+        if X_val is None:
+            for name, value in (("y_val", y_val), ("sample_weight_val", weight)):
+                if value is not None:
+                    raise ValueError(f"X_val must be given with {name}; got X_val=None.")
+            return None
+        if y_val is None:
+            raise ValueError("y_val must be given with X_val; got y_val=None.")
+        X_val = validate_X(self, X_val, reset=False)
+        y_val = self._encode(y_val, len(X_val), reset=False)
+        if y_val.shape[1:] != y.shape[1:]:
+            raise ValueError(f"y_val must have as many outputs as y; got shapes {y_val.shape} and {y.shape}.")
+        return X_val, y_val, validate_sample_weight(weight, len(X_val), "sample_weight_val")
+
+    def _require_outputs(self, target: Any, needs: str) -> None:
+        several = target.ndim > 1 and getattr(self, "operator", None) is None
+        found = target.shape[1] if several else 1
+        if found != self.n_outputs_:
+            raise ValueError(f"{needs} {self.n_outputs_} outputs as before; got {found}.")
+
+    def _update(self, X: Any, y: Any, sample_weight: Any) -> Self:
+        """Train a fitted network on a further batch, and let it grow on a plateau."""
+        import torch
+
+        from skgrow.solvers import Adam
+        from skgrow.training import Data, Progress, Task, train_batch
+
+        X = validate_X(self, X, reset=False)
+        target = self._encode(y, len(X), reset=False)
+        self._require_outputs(target, "y must have")
+        weight = self._weights(y, sample_weight, len(X))
+        settings = self._settings()
+        _, grow, regime = self._method()
+        task = Task.of(Data(X, target, weight, None, self._network(), self._scaling), settings, regime)
+        moments = {key: torch.as_tensor(value.copy()) for key, value in (getattr(self, "_moments", None) or {}).items()}
+        losses = getattr(self, "_batch_losses", [])
+        before = Progress(
+            cast("Network", task.previous), self.alpha_, self._total_weight, moments, losses, self.n_iter_
+        )
+        preconditioner = None if self.preconditioner is None else build("preconditioner", self.preconditioner)
+        solver = Adam(self.learning_rate_init, batch_size=self.batch_size, preconditioner=preconditioner)
+        grown = None
+        if grow is not None:
+
+            def grown(network: Network, problem: Any, generator: torch.Generator) -> Any:
+                return grow(task, settings, network, problem, generator)
+
+        after, value = train_batch(task, solver, settings.schedule, before, grown)
+        self._moments = {key: moment.to("cpu").numpy() for key, moment in after.moments.items()}
+        self._batch_losses = after.losses
+        self.loss_curve_ = [*self.loss_curve_, value]
+        self.n_iter_ = after.epoch
+        self.loss_, self.best_loss_ = value, min(self.best_loss_, value)
+        self._forget()
+        self._store_network(task.raw(after.network), task.input_dtype)
+        return self
+
+    def _forget(self) -> None:
+        """Drop what is no longer true after a further batch."""
+
+    # components --------------------------------------------------------------------------------------------
+
+    def _shared_settings(self) -> dict[str, Any]:
+        """Return the settings that all methods share, but for the schedule."""
+        return {
+            "loss": self._loss(),
+            "solver": self._solver(),
+            "alpha": self.alpha,
+            "standardize": self.standardize,
+            "early_stopping": self.early_stopping,
+            "validation_fraction": self.validation_fraction,
+            "random_state": int(check_random_state(self.random_state).randint(2**31 - 1)),
+            "device": self.device,
+            "dtype": self.dtype,
+        }
+
+    def _solver(self, given: Any = None) -> Any:
+        """Return the solver: a named one has the estimator's rates, batch size and preconditioner.
+
+        Raises
+        ------
+        ValueError
+            For a preconditioner with a solver that takes none.
+        """
+        given = self.solver if given is None else given
+        preconditioner = None if self.preconditioner is None else build("preconditioner", self.preconditioner)
+        if preconditioner is not None:
+            preconditioner.check()
+            operator = getattr(self, "operator", None)
+            named = not isinstance(given, str) or given in ("auto", "sgd", "adam")
+            if not named or not (isinstance(given, str) or hasattr(given, "preconditioner")) or operator is not None:
+                raise ValueError(
+                    "preconditioner needs solver='sgd' or 'adam', and no operator; got "
+                    f"solver={given!r}, operator={operator!r}."
+                )
+        if not isinstance(given, str):
+            found = build("solver", given)
+            asked = getattr(found, "preconditioner", None)
+            if preconditioner is not None and asked is None:
+                found.preconditioner = preconditioner
+            elif asked is not None:
+                found.preconditioner = build("preconditioner", asked)
+            return found
+        rates = self._rates() | {"preconditioner": preconditioner}
+        if given == "sgd" or (given == "auto" and preconditioner is not None):
+            momentum = {"momentum": self.momentum} if hasattr(self, "momentum") else {}
+            return build("solver", "sgd", **rates, **momentum)
+        if given == "adam":
+            return build("solver", "adam", **rates)
+        if given == "auto":
+            return build("solver", "auto", mini_batch=build("solver", "adam", **rates))
+        return build("solver", given)
+
+    def _rates(self) -> dict[str, Any]:
+        """Return the parameters of a named mini-batch solver."""
+        return {"learning_rate_init": self.learning_rate_init, "batch_size": self.batch_size}
+
+    # results -----------------------------------------------------------------------------------------------
+
+    def _store(self, task: Task, result: Result) -> None:
+        """Store what a fit has left, as arrays and numbers."""
+        for name in ("_moments", "_batch_losses"):  # of batches before this fit
+            self.__dict__.pop(name, None)
+        trained, s = result.trained, task.units
+        self._store_network(task.raw(trained.network), task.input_dtype)
+        self._total_weight = trained.problem.total_weight
+        self._y_ndim = task.y_ndim
+        self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
+        self.history_ = result.history
+        self.loss_curve_ = result.loss_curve
+        self.n_iter_ = len(result.loss_curve)
+        self.loss_ = trained.loss
+        self.best_loss_ = result.best_loss
+        self.alpha_ = trained.alpha
+        self.validation_scores_ = result.validation_scores
+        for name, value in result.found.items():
+            setattr(self, name, value)
+
+    def _reconstruction(self, task: Task, network: Network | None) -> dict[str, Any]:
+        """Return the attributes that a callback's copy of the estimator needs to predict."""
+        if network is None:
+            found = {name: getattr(self, name) for name in self._network_names}
+        else:
+            found = network_attributes(task.raw(network), task.input_dtype)
+        return found | {"_y_ndim": task.y_ndim}
 
     def _store_network(self, network: Network, dtype: type) -> None:
         for name, value in network_attributes(network, dtype).items():
@@ -71,6 +335,8 @@ class FittedNetwork(BaseEstimator):
         """Return validated X as a tensor on the device of prediction, and the network there."""
         import torch
 
+        from skgrow.training import resolve_device
+
         check_is_fitted(self)
         X = validate_X(self, X, reset=False)
         device = X.device if is_tensor(X) else torch.device("cpu")
@@ -96,11 +362,12 @@ def network_attributes(network: Network, dtype: type) -> dict[str, Any]:
         "architecture_": network.layer_sizes,
         "n_layers_": len(network.weights) + 1,
         "n_outputs_": network.layer_sizes[-1],
+        "n_parameters_": network.n_parameters,
         "_negative_slope": network.activation.slope,
         "_layout": layout_of(network),
     }
 
 
 def as_given(result: Tensor, X: Any) -> Any:
-    """Return a result as a tensor where X was one, else as an array."""
+    """Return a result as a tensor if X was one, else as an array."""
     return result if is_tensor(X) else result.to("cpu").numpy()

@@ -1,10 +1,13 @@
-"""scikit-learn's callbacks (1.9 and later); below that, nothing happens."""
+"""Who hears of a fit: the log, and scikit-learn's callbacks (1.9 and later; below that, nothing happens)."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from skgrow.networks import Network
 
 try:
     from sklearn.callback import CallbackSupportMixin, with_callbacks
@@ -18,39 +21,77 @@ except ImportError:  # scikit-learn < 1.9
         return method
 
 
-logger = logging.getLogger("skgrow")
+__all__ = ["CallbackSupportMixin", "Reporter", "with_callbacks"]
+
+_logger = logging.getLogger("skgrow")
 
 
-def open_task(estimator: Any, max_subtasks: int | None) -> Any:
-    """Return the context of a fit whose subtasks are growth stages, or None where there are no callbacks."""
-    if hasattr(estimator, "_init_callback_context"):
-        context = estimator._init_callback_context(max_subtasks=max_subtasks)
-        context.call_on_fit_task_begin(estimator=estimator)
-        return context
-    return None
+class Reporter:
+    """Reports the stages of a fit to the log and to the callbacks.
+
+    Parameters
+    ----------
+    estimator : estimator
+        That is fitted.
+    data : dict
+        The ``X`` and ``y`` that callbacks get.
+    attributes : callable
+        ``attributes(network)`` returns what a callback's copy of the estimator needs to predict; of None those of the
+        fitted estimator.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        data: dict[str, Any],
+        attributes: Callable[[Network | None], dict[str, Any]],
+    ) -> None:
+        self.estimator, self.data, self.attributes = estimator, data, attributes
+        _enable_logging(estimator.verbose)
+        self.context: Any = None
+        if hasattr(estimator, "_init_callback_context"):
+            self.context = estimator._init_callback_context(max_subtasks=None)
+            self.context.call_on_fit_task_begin(estimator=estimator)
+
+    def __call__(self, name: str, row: dict[str, Any], network: Network | None) -> bool:
+        """Report a stage; return whether a callback asks to stop. Without a network it is only logged."""
+        if self.estimator.verbose:
+            _logger.info(
+                "%s %s to %s neurons%s: loss %.6g, criterion %.6g (%.2f s)",
+                name,
+                row["action"],
+                "-".join(map(str, row["architecture"])),
+                "" if row["accepted"] else " (undone)",
+                row["train_loss"],
+                row["criterion"],
+                row["time"],
+            )
+        if self.context is None or network is None:
+            return False
+        stage = self.context.subcontext(task_name="growth stage")
+        stage.call_on_fit_task_begin(estimator=self.estimator, **self.data)
+        attributes = self.attributes
+        return bool(
+            stage.call_on_fit_task_end(
+                estimator=self.estimator, reconstruction_attributes=lambda: attributes(network), **self.data
+            )
+        )
+
+    def close(self) -> None:
+        """Report that the fit has ended."""
+        if self.context is not None:
+            attributes = self.attributes
+            self.context.call_on_fit_task_end(
+                estimator=self.estimator, reconstruction_attributes=lambda: attributes(None), **self.data
+            )
 
 
-def report_stage(context: Any, estimator: Any, data: dict[str, Any], attributes: Callable[[], dict[str, Any]]) -> bool:
-    """Tell the callbacks that one growth stage has ended; return whether one of them asks to stop."""
-    if context is None:
-        return False
-    stage = context.subcontext(task_name="growth stage")
-    stage.call_on_fit_task_begin(estimator=estimator, **data)
-    return bool(stage.call_on_fit_task_end(estimator=estimator, reconstruction_attributes=attributes, **data))
-
-
-def close_task(context: Any, estimator: Any, data: dict[str, Any], attributes: Callable[[], dict[str, Any]]) -> None:
-    """Tell the callbacks that fit has ended."""
-    if context is not None:
-        context.call_on_fit_task_end(estimator=estimator, reconstruction_attributes=attributes, **data)
-
-
-def enable_logging(verbose: bool | int) -> None:
-    """Show the log of the package, on stderr, where nothing else has been set up."""
-    if verbose and not logger.handlers:
+def _enable_logging(verbose: bool | int) -> None:
+    """Show the log of the package, on stderr, if nothing else has been set up."""
+    if verbose and not _logger.handlers:
         handler = logging.StreamHandler()
         handler.setFormatter(logging.Formatter("[skgrow] %(message)s"))
-        logger.addHandler(handler)
-        logger.propagate = False
+        _logger.addHandler(handler)
+        _logger.propagate = False
     if verbose:
-        logger.setLevel(logging.INFO)
+        _logger.setLevel(logging.INFO)

@@ -7,14 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skgrow.estimators._growing_classifier import GrowingClassifier
-from skgrow.estimators._growing_regressor import GrowingRegressor
-from skgrow.estimators._mgopt_classifier import MGOptClassifier
-from skgrow.estimators._mgopt_regressor import MGOptRegressor
-from skgrow.estimators._preconditioned_classifier import PreconditionedMLPClassifier
-from skgrow.estimators._preconditioned_regressor import PreconditionedMLPRegressor
-from skgrow.estimators._sensli_classifier import SensLIClassifier
-from skgrow.estimators._sensli_regressor import SensLIRegressor
+from skgrow.estimators._growing import GrowingClassifier, GrowingRegressor
+from skgrow.estimators._mgopt import MGOptClassifier, MGOptRegressor
+from skgrow.estimators._preconditioned import PreconditionedMLPClassifier, PreconditionedMLPRegressor
+from skgrow.estimators._sensli import SensLIClassifier, SensLIRegressor
 
 if TYPE_CHECKING:
     from torch import nn
@@ -106,7 +102,8 @@ def _classifier_shapes(operator: Any) -> None:
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, operator, container)
     F = graph.network_output()
-    graph.result(0, graph.node("Exp", F) if operator.raw_operator.loss == "poisson" else F)
+    link = operator.raw_operator._loss().onnx_link
+    graph.result(0, F if link is None else graph.node(link, F))
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, check_scalar, check_X_y
 
-from skgrow.estimators._data import Samples, validate_sample_weight
+from skgrow.estimators._data import validate_sample_weight
 
 Network = tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]
 
@@ -118,7 +118,7 @@ def growing_path(
     from skgrow.growth import PolarSearch, constant_network, polar_maximum
     from skgrow.growth._certificate import optimal_path
     from skgrow.networks import Activation
-    from skgrow.problem import Problem
+    from skgrow.problem import Problem, Samples
 
     samples = Samples.build(points, targets, weight, torch.device("cpu"), torch.float64).merged()
     problem = Problem(samples.X, samples.Y, samples.weight)

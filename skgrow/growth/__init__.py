@@ -1,30 +1,37 @@
 """Where, what and when to add neurons: the polar search, the growth policy, averages, certificates."""
 
-from skgrow.growth._average import averaged, shares_of
+from skgrow.growth._average import averaged, combine, shares_of
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._linear import linear_model
+from skgrow.growth._member import Member
 from skgrow.growth._polar import polar_value
 from skgrow.growth._policy import GrowthPolicy
-from skgrow.growth._search import Block, PolarSearch
-from skgrow.growth._strategies import SEARCHES, Firefly, GradMax, RandomSearch
+from skgrow.growth._search import Block, PolarSearch, Search
+from skgrow.growth._strategies import Firefly, GradMax, RandomSearch
+from skgrow.growth._train import GrowthSettings, grow, train
 
 __all__ = [
-    "SEARCHES",
     "Block",
     "CertificatePolicy",
     "Firefly",
     "GradMax",
     "GrowthPolicy",
+    "GrowthSettings",
+    "Member",
     "PolarSearch",
     "RandomSearch",
+    "Search",
     "averaged",
+    "combine",
     "constant_network",
     "duality_gap",
     "exact_neuron",
+    "grow",
     "linear_model",
     "path_norm",
     "polar_maximum",
     "polar_value",
     "shares_of",
+    "train",
 ]

@@ -27,6 +27,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
+from skgrow.growth._member import Member
 from skgrow.networks import average
 from skgrow.training import Trained, of_average
 
@@ -108,3 +109,51 @@ def evidence_of_average(members: Sequence[Evidence], shares: Sequence[float], me
     dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)
     log_evidence = float(np.logaddexp.reduce([one.log_evidence for one in members])) - math.log(len(members))
     return Evidence(mean.alpha, dispersion, effective, log_evidence, gcv)
+
+
+def combine(
+    grown: Sequence[Member],
+    line: Member | None,
+    criterion: Criterion,
+    *,
+    may_average: bool,
+    goes_on: bool,
+    max_neurons: int,
+) -> Member:
+    """Return the average of the networks that belong into it, or the one that is to stand alone.
+
+    The linear model is given only if no network is estimated to be better, and joins the networks if their neurons fit
+    into the budget. An average that training goes on from stays one, whatever its size.
+
+    Parameters
+    ----------
+    grown : sequence of Member
+        Networks, one per activation.
+    line : Member or None
+        The linear model.
+    criterion : Criterion
+        That judged them.
+    may_average : bool
+        Whether networks without the linear model may be averaged.
+    goes_on : bool
+        Whether they were grown from an average.
+    max_neurons : int
+        Budget.
+    """
+    best = max(grown, key=lambda member: member.trained.criterion)  # the first one, if equal
+    joined = [member for member in (line, *grown) if member is not None and member.width]
+    fit = sum(member.width for member in joined) <= max_neurons
+    members = list(grown) if may_average else [best]
+    if line is not None and (fit or not goes_on):
+        best, members = line, joined
+    if len(members) == 1 or not (goes_on or fit):
+        return best
+    shares = shares_of([criterion.error(member.trained) for member in members])
+    members = [member for member, share in zip(members, shares, strict=True) if share > 0]
+    shares = [share for share in shares if share > 0]
+    if len(members) == 1:
+        return members[0]
+    for member in members:
+        member.measure()
+    mean = averaged([member.trained for member in members], shares, criterion)
+    return Member(mean, mean.network.activation.name, members, shares)

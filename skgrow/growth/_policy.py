@@ -55,20 +55,16 @@ class GrowthPolicy:
         Budget of hidden neurons.
     max_extensions : int or None
         Blocks per growth; None: as many as make about a quarter of the neurons there are.
-    max_stages : int
-        Budget of growths.
     n_exchanges : int
         Exchange steps tried after a growth once the budget of neurons is reached.
     patience : int
         Growths without a better criterion after which growing ends.
-    tol : float
+    min_decrease : float
         Relative decrease of the loss that the best new block has to promise.
     generator : torch.Generator
         For the search.
     relax : bool
         Whether smoothed networks are used.
-    support : float
-        Samples per incoming weight that a kink needs.
     grow_layer : {"last", "all", "best"}
         Which hidden layers grow: the last one, all of them, or the one whose block promises the largest decrease of
         the loss per added parameter.
@@ -87,13 +83,11 @@ class GrowthPolicy:
     block_size: int
     max_neurons: int
     max_extensions: int | None
-    max_stages: int
     n_exchanges: int
     patience: int
-    tol: float
+    min_decrease: float
     generator: torch.Generator
     relax: bool = True
-    support: float = 3.0
     grow_layer: str = "last"
     n_penalties: int = 0
     merge_tol: float = 1e-6
@@ -133,9 +127,8 @@ class GrowthPolicy:
             or self.stale >= self.patience
             or not last["accepted"]
             or room <= 0
-            or self.stages >= self.max_stages
         )
-        if ended or decrease <= self.tol * current.loss:
+        if ended or decrease <= self.min_decrease * current.loss:
             return None
         if not self._may_pay(current, proposals):
             return None
@@ -356,7 +349,7 @@ class GrowthPolicy:
             block_size=size or self.block_size,
             basis=basis,
             live=network.weights[layer],
-            support=min(0.25, self.support * (X.shape[1] + 2) / problem.total_weight),
+            support=min(0.25, problem.support * (X.shape[1] + 2) / problem.total_weight),
             generator=self.generator,
             operator=operator,
         )

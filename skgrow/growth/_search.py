@@ -54,7 +54,30 @@ class Block:
         return Block(self.W[: max(m, 0)], self.b[: max(m, 0)], self.score)
 
 
-class PolarSearch(BaseEstimator):
+class Search(BaseEstimator):
+    """Base of the searches. One of your own defines ``search``, with the parameters of :meth:`PolarSearch.search`.
+
+    Attributes
+    ----------
+    max_extensions, n_exchanges, merge_tol
+        How the growth policy uses the search, see :class:`PolarSearch`.
+    """
+
+    max_extensions: int | None = None
+    n_exchanges: int | str = "auto"
+    merge_tol: float = 1e-6
+
+    def check(self) -> None:
+        """Raise ValueError for parameters that cannot be used."""
+        if self.max_extensions is not None and self.max_extensions < 1:
+            raise ValueError(f"max_extensions must be None or >= 1; got {self.max_extensions!r}.")
+        if self.n_exchanges != "auto" and (isinstance(self.n_exchanges, str) or self.n_exchanges < 0):
+            raise ValueError(f"n_exchanges must be 'auto' or an int >= 0; got {self.n_exchanges!r}.")
+        if self.merge_tol < 0:
+            raise ValueError(f"merge_tol must be >= 0; got {self.merge_tol!r}.")
+
+
+class PolarSearch(Search):
     """Search for the best new neurons, batched over directions and thresholds.
 
     Directions come from differences of samples, from live neurons, from least squares, from the sign iteration of
@@ -78,6 +101,15 @@ class PolarSearch(BaseEstimator):
         :math:`|(w, b)|`, which gives the optimality certificate of path-norm penalised networks.
     max_samples : int or None, default=4000
         The search sees at most so many samples, drawn by weight: a ranking needs no more.
+    max_extensions : int or None, default=None
+        Blocks per growth, found one after the other while the old weights are frozen (Algorithm 2 of Feischl et al.).
+        None: as many as add about a quarter of the present width.
+    n_exchanges : int or "auto", default="auto"
+        Exchanges after the growth: the neurons of least leave-out loss are dropped and the best new ones added, and the
+        result is kept if it is better. ``"auto"``: four, of classes none.
+    merge_tol : float, default=1e-6
+        Before every growth neurons whose directions are this close are merged, as are (leaky) ReLUs that are on and off
+        on the same samples with outgoing weights of one direction: predictions on the training data do not change.
 
     References
     ----------
@@ -90,11 +122,18 @@ class PolarSearch(BaseEstimator):
         n_thresholds: int = 16,
         normalization: str = "feature",
         max_samples: int | None = 4000,
+        *,
+        max_extensions: int | None = None,
+        n_exchanges: int | str = "auto",
+        merge_tol: float = 1e-6,
     ) -> None:
         self.n_directions = n_directions
         self.n_thresholds = n_thresholds
         self.normalization = normalization
         self.max_samples = max_samples
+        self.max_extensions = max_extensions
+        self.n_exchanges = n_exchanges
+        self.merge_tol = merge_tol
 
     def search(
         self,

@@ -9,13 +9,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skgrow.growth._polar import ascend, neuron_features, orthonormal, polar_value
 from skgrow.growth._search import (
     Block,
     PolarSearch,
+    Search,
     _block,
     _double,
     _normal,
@@ -42,7 +42,7 @@ class _Given(NamedTuple):
     operator: Operator | None
 
 
-class _Strategy(BaseEstimator):
+class _Strategy(Search):
     """A search that proposes neurons and takes, one by one, those that lower the loss the most after a refit."""
 
     max_samples: int | None
@@ -131,11 +131,24 @@ class RandomSearch(_Strategy):
         Neurons drawn; :class:`PolarSearch` tries about as many.
     max_samples : int or None, default=4000
         The search sees at most so many samples, drawn by weight.
+    max_extensions, n_exchanges, merge_tol
+        As for :class:`PolarSearch`.
     """
 
-    def __init__(self, n_candidates: int = 512, max_samples: int | None = 4000) -> None:
+    def __init__(
+        self,
+        n_candidates: int = 512,
+        max_samples: int | None = 4000,
+        *,
+        max_extensions: int | None = None,
+        n_exchanges: int | str = "auto",
+        merge_tol: float = 1e-6,
+    ) -> None:
         self.n_candidates = n_candidates
         self.max_samples = max_samples
+        self.max_extensions = max_extensions
+        self.n_exchanges = n_exchanges
+        self.merge_tol = merge_tol
 
     def _propose(self, given: _Given, size: int) -> Tensor:  # noqa: ARG002
         return _random_neurons(given, self.n_candidates)
@@ -157,6 +170,8 @@ class GradMax(_Strategy):
     ----------
     max_samples : int or None, default=4000
         The search sees at most so many samples, drawn by weight.
+    max_extensions, n_exchanges, merge_tol
+        As for :class:`PolarSearch`.
 
     References
     ----------
@@ -164,8 +179,18 @@ class GradMax(_Strategy):
     gradient information", ICLR 2022.
     """
 
-    def __init__(self, max_samples: int | None = 4000) -> None:
+    def __init__(
+        self,
+        max_samples: int | None = 4000,
+        *,
+        max_extensions: int | None = None,
+        n_exchanges: int | str = "auto",
+        merge_tol: float = 1e-6,
+    ) -> None:
         self.max_samples = max_samples
+        self.max_extensions = max_extensions
+        self.n_exchanges = n_exchanges
+        self.merge_tol = merge_tol
 
     def _propose(self, given: _Given, size: int) -> Tensor:
         X, E, g, activation, _, generator, operator = given
@@ -205,6 +230,8 @@ class Firefly(_Strategy):
         Steps of ascent.
     max_samples : int or None, default=4000
         The search sees at most so many samples, drawn by weight.
+    max_extensions, n_exchanges, merge_tol
+        As for :class:`PolarSearch`.
 
     References
     ----------
@@ -212,10 +239,22 @@ class Firefly(_Strategy):
     networks", NeurIPS 2020.
     """
 
-    def __init__(self, n_candidates: int = 128, n_steps: int = 5, max_samples: int | None = 4000) -> None:
+    def __init__(
+        self,
+        n_candidates: int = 128,
+        n_steps: int = 5,
+        max_samples: int | None = 4000,
+        *,
+        max_extensions: int | None = None,
+        n_exchanges: int | str = "auto",
+        merge_tol: float = 1e-6,
+    ) -> None:
         self.n_candidates = n_candidates
         self.n_steps = n_steps
         self.max_samples = max_samples
+        self.max_extensions = max_extensions
+        self.n_exchanges = n_exchanges
+        self.merge_tol = merge_tol
 
     def _propose(self, given: _Given, size: int) -> Tensor:
         X, E, g, activation, _, _, operator = given

@@ -15,7 +15,7 @@ from skgrow.training import Action, History, Trained
 
 
 @dataclass(frozen=True)
-class Widening:
+class NewNeurons:
     """New neurons of one hidden layer: their merit (4.20), its ratio to the columns' and the decrease they promise."""
 
     layer: int
@@ -188,7 +188,7 @@ class InsertionPolicy:
         return order, f"largest merit, {ratios[order[0]]:.3g} times the mean"
 
     def _grown(
-        self, network: Network, points: list[int], widening: Widening | None, reason: str
+        self, network: Network, points: list[int], widening: NewNeurons | None, reason: str
     ) -> tuple[Network | None, Tensor | None, str, str]:
         if not points and widening is None:
             return None, None, "end", reason
@@ -211,7 +211,7 @@ class InsertionPolicy:
 
     # widening ----------------------------------------------------------------------------------------------
 
-    def _widening(self, network: Network) -> Widening | None:
+    def _widening(self, network: Network) -> NewNeurons | None:
         """Return the best new neurons of any hidden layer, by first-order decrease per parameter."""
         found, columns = [], []
         for layer in range(len(network.hidden_maps)):
@@ -226,7 +226,7 @@ class InsertionPolicy:
         ratio = best.decrease / len(best.b) / reference if reference > 0 else float("inf")
         return replace(best, ratio=ratio)
 
-    def _neurons(self, network: Network, layer: int, inputs: Tensor, E: Tensor, basis: Tensor) -> Widening | None:
+    def _neurons(self, network: Network, layer: int, inputs: Tensor, E: Tensor, basis: Tensor) -> NewNeurons | None:
         """Return the best new neurons of one hidden layer; ``E`` has sample weights."""
         i, g = network.hidden_maps[layer], self.problem.g
         room = min(self.block_size, self.max_neurons - network.shapes[i][0])
@@ -252,4 +252,4 @@ class InsertionPolicy:
             W, b = W * factor[:, None], b * factor
         features = network.activation.value(torch.addmm(b, inputs, W.T))
         decrease = float((E.T @ features).square().sum())
-        return Widening(layer, W, b, 0.0, decrease, len(b) * (inputs.shape[1] + 1 + E.shape[1]))
+        return NewNeurons(layer, W, b, 0.0, decrease, len(b) * (inputs.shape[1] + 1 + E.shape[1]))

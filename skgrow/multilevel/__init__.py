@@ -2,32 +2,32 @@
 
 from skgrow.multilevel._bases import eigenbasis, lanczos_basis
 from skgrow.multilevel._hierarchies import (
-    HIERARCHIES,
     BatchHierarchy,
     DepthHierarchy,
     Hierarchy,
     ResolutionHierarchy,
     SubspaceHierarchy,
     WidthHierarchy,
-    as_hierarchy,
 )
 from skgrow.multilevel._level import CoarseCorrection, Level, Proximal, Work, corrected
 from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, nested_iteration
 from skgrow.multilevel._quadratic import QuadraticResult, mgopt_quadratic
 from skgrow.multilevel._subspace import SubspaceNetwork
+from skgrow.multilevel._train import Cycle, MGOptSettings, train
 from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
 
 __all__ = [
-    "HIERARCHIES",
     "Aggregation",
     "BatchHierarchy",
     "Blocks",
     "CoarseCorrection",
+    "Cycle",
     "DepthHierarchy",
     "Hierarchy",
     "Identity",
     "Level",
     "MGOptPolicy",
+    "MGOptSettings",
     "Proximal",
     "QuadraticResult",
     "ResolutionHierarchy",
@@ -37,7 +37,6 @@ __all__ = [
     "Transfer",
     "WidthHierarchy",
     "Work",
-    "as_hierarchy",
     "build_levels",
     "constant",
     "corrected",
@@ -47,4 +46,5 @@ __all__ = [
     "linear",
     "mgopt_quadratic",
     "nested_iteration",
+    "train",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import cast
 
 import torch
 from sklearn.base import BaseEstimator
@@ -325,18 +325,3 @@ class SubspaceHierarchy(Hierarchy):
 
 def _factors_of_two(count: int) -> int:
     return (count & -count).bit_length() - 1 if count else 0
-
-
-#: Hierarchies by short names.
-HIERARCHIES: dict[str, type[Hierarchy]] = {
-    "depth": DepthHierarchy,
-    "batch": BatchHierarchy,
-    "resolution": ResolutionHierarchy,
-    "width": WidthHierarchy,
-    "subspace": SubspaceHierarchy,
-}
-
-
-def as_hierarchy(given: Any) -> Any:
-    """Return a hierarchy for a name, or the one given."""
-    return HIERARCHIES[given]() if isinstance(given, str) else given

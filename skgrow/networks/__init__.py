@@ -1,6 +1,7 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
 from skgrow.networks._activations import ACTIVATIONS, Activation, SideBySide
+from skgrow.networks._architectures import Architecture, CNNArchitecture, MLPArchitecture, ResNetArchitecture
 from skgrow.networks._convert import ByColumns, Residual, from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
 from skgrow.networks._identity import IdentityLike
@@ -27,12 +28,16 @@ __all__ = [
     "CONVOLUTION_ACTIVATIONS",
     "MLP",
     "Activation",
+    "Architecture",
     "ByColumns",
+    "CNNArchitecture",
     "ConvNet",
     "IdentityLike",
     "LayerPass",
+    "MLPArchitecture",
     "Network",
     "ResNet",
+    "ResNetArchitecture",
     "Residual",
     "SideBySide",
     "average",

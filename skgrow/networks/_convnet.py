@@ -124,6 +124,11 @@ class ConvNet(Network):
         rest = (self.activation, self.units, self.inserted)
         return ConvNet(self.image_shape, self.stages, self.dense, theta, *rest)
 
+    def like(self, tensor: Tensor) -> ConvNet:
+        """Return the network with the precision of a tensor, on its device."""
+        found = self.with_theta(self.theta.to(tensor))
+        return found if found.units is None else found.with_units(*(unit.to(tensor) for unit in found.units))
+
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
         """Return the network of other weights and biases; the stages stay as long as they are."""
         return self._of([len(stage) for stage in self.stages], weights, biases, self.inserted)

@@ -82,6 +82,10 @@ class Network(ABC):
     def with_theta(self, theta: Tensor) -> Self:
         """Return the same architecture with other parameters."""
 
+    def like(self, tensor: Tensor) -> Self:
+        """Return the network with the precision of a tensor, on its device."""
+        return self.with_theta(self.theta.to(tensor))
+
     @abstractmethod
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> Self:
         """Return the network of other weights and biases, whose shapes may differ (a missing bias has length 0)."""

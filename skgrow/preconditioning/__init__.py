@@ -2,21 +2,25 @@
 
 from skgrow.preconditioning._attached import AttachedPreconditioner
 from skgrow.preconditioning._covariance import Covariance, SecondMoment
-from skgrow.preconditioning._frobenius import PRECONDITIONERS, FrobeniusPreconditioner, as_preconditioner, kfac
+from skgrow.preconditioning._frobenius import FrobeniusPreconditioner, emsa, kfac, second_moment, sobolev
 from skgrow.preconditioning._inner_products import Euclidean, Fixed, InnerProduct, Sobolev
 from skgrow.preconditioning._layers import INNER_PRODUCTS
+from skgrow.preconditioning._train import FixedSettings, train
 
 __all__ = [
     "INNER_PRODUCTS",
-    "PRECONDITIONERS",
     "AttachedPreconditioner",
     "Covariance",
     "Euclidean",
     "Fixed",
+    "FixedSettings",
     "FrobeniusPreconditioner",
     "InnerProduct",
     "SecondMoment",
     "Sobolev",
-    "as_preconditioner",
+    "emsa",
     "kfac",
+    "second_moment",
+    "sobolev",
+    "train",
 ]

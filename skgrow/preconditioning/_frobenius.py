@@ -8,7 +8,6 @@ Grosse 2015).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -192,29 +191,16 @@ def kfac(
     )
 
 
-#: Short names that estimators take.
-PRECONDITIONERS: dict[str, Callable[[], FrobeniusPreconditioner]] = {
-    "covariance": FrobeniusPreconditioner,
-    "second_moment": lambda: FrobeniusPreconditioner(input="second_moment", output="second_moment"),
-    "kfac": kfac,
-    "sobolev": lambda: FrobeniusPreconditioner(input="sobolev", output="euclidean"),
-    "emsa": lambda: FrobeniusPreconditioner(input="second_moment", output="second_moment", combine="sum"),
-}
+def second_moment() -> FrobeniusPreconditioner:
+    """Return a preconditioner by second moments on both sides."""
+    return FrobeniusPreconditioner(input="second_moment", output="second_moment")
 
 
-def as_preconditioner(given: Any) -> FrobeniusPreconditioner | None:
-    """Return a preconditioner for a name, or the one given.
+def sobolev() -> FrobeniusPreconditioner:
+    """Return a preconditioner by a Sobolev inner product on the inputs of the first layer."""
+    return FrobeniusPreconditioner(input="sobolev", output="euclidean")
 
-    Raises
-    ------
-    ValueError
-        For an unknown name, or parameters that cannot be used.
-    """
-    if given is None:
-        return None
-    if isinstance(given, str):
-        if given not in PRECONDITIONERS:
-            raise ValueError(f"preconditioner must be one of {sorted(PRECONDITIONERS)}; got {given!r}.")
-        return PRECONDITIONERS[given]()
-    given.check()
-    return given
+
+def emsa() -> FrobeniusPreconditioner:
+    """Return the layer step of the extended method of successive approximations (Li et al.)."""
+    return FrobeniusPreconditioner(input="second_moment", output="second_moment", combine="sum")

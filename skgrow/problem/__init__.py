@@ -10,10 +10,12 @@ from skgrow.problem._curvature import (
 )
 from skgrow.problem._layers import head_of, joined, layer_problem
 from skgrow.problem._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
+from skgrow.problem._named_operators import make_operator
 from skgrow.problem._operators import Operator, derivative, gradient, is_linear
 from skgrow.problem._penalties import L2, FixedAlpha, Follower, PathNorm, Penalty, PenaltySum, WeightedL2
 from skgrow.problem._problem import Problem
 from skgrow.problem._reduction import CHUNK_BYTES, gram_matrix, sum_over_samples
+from skgrow.problem._samples import Samples, Units
 
 __all__ = [
     "CHUNK_BYTES",
@@ -35,7 +37,9 @@ __all__ = [
     "Problem",
     "Quantile",
     "RowCurvature",
+    "Samples",
     "SquaredError",
+    "Units",
     "WeightedL2",
     "damped_cholesky",
     "derivative",
@@ -46,5 +50,6 @@ __all__ = [
     "is_linear",
     "joined",
     "layer_problem",
+    "make_operator",
     "sum_over_samples",
 ]

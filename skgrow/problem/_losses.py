@@ -5,22 +5,29 @@ All are convex in the output f, at least zero, and come as one negative function
 matrices are :math:`\sum_i g_i J_i^T H_i J_i`. As likelihoods they are :math:`\exp(-\ell/\varphi)` up to a factor, with
 a dispersion :math:`\varphi` that is either known or estimated; ``degree`` q is the one of homogeneity in the scale
 of the residual, so that :math:`\varphi = q \bar\ell` per degree of freedom.
+
+A loss also says in what units its targets are trained on, which targets it takes, and what a prediction is.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
+if TYPE_CHECKING:
+    from skgrow.problem._samples import Samples
 
-@dataclass(frozen=True)
-class Loss:
-    """What all losses share; the curvature is diagonal in the outputs unless a loss says otherwise."""
+
+class Loss(BaseEstimator):
+    """Base of the losses. A loss of one's own defines :meth:`value`, :meth:`negative_gradient` and :meth:`curvature`.
+
+    The curvature is diagonal in the outputs unless a loss says otherwise.
+    """
 
     is_quadratic: ClassVar[bool] = False
     is_separable: ClassVar[bool] = True
@@ -32,6 +39,23 @@ class Loss:
     #: sets of five, for two classes on eight of thirteen (and worse on two). For more classes once was better on seven
     #: of eleven.
     plug_in_factor: ClassVar[float] = 2.0
+
+    #: Strength of a weight decay that the evidence is to set, at the start.
+    first_alpha: ClassVar[float] = 1e-2
+
+    #: Units of the targets in training, see :meth:`skgrow.problem.Units.of`.
+    target_units: ClassVar[str] = "mean"
+    #: Whether the dispersion is a variance of the target.
+    has_variance: ClassVar[bool] = False
+    #: ONNX operator that :meth:`link` is; None for the identity.
+    onnx_link: ClassVar[str | None] = None
+
+    def check_targets(self, y: Any, *, reset: bool) -> None:
+        """Raise ValueError for targets that the loss does not take; ``reset`` in a first fit."""
+
+    def in_units_of(self, samples: Samples) -> Self:  # noqa: ARG002
+        """Return the loss for samples in the units of training."""
+        return self
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample, summed over outputs, shape (n,)."""
@@ -78,6 +102,7 @@ class SquaredError(Loss):
     """
 
     is_quadratic = True
+    has_variance = True
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample."""
@@ -103,6 +128,16 @@ class Poisson(Loss):
     (quasi-Poisson), since counts usually vary more than Poisson's law says.
     """
 
+    target_units = "log"
+    onnx_link = "Exp"
+
+    def check_targets(self, y: Any, *, reset: bool) -> None:
+        """Raise ValueError for negative targets, and in a first fit for zeros alone."""
+        if bool((y < 0).any()):
+            raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
+        if reset and not bool((y > 0).any()):
+            raise ValueError("loss='poisson' needs some y > 0; got only zeros.")
+
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return half the deviance of every sample."""
         return (F.exp() - Y * F + torch.special.xlogy(Y, Y) - Y).sum(1)
@@ -120,7 +155,6 @@ class Poisson(Loss):
         return F.exp()
 
 
-@dataclass(frozen=True)
 class Huber(Loss):
     r"""Huber's loss: :math:`\tfrac12 r^2` for residuals up to ``epsilon``, :math:`\epsilon (|r| - \epsilon/2)` beyond.
 
@@ -130,10 +164,24 @@ class Huber(Loss):
     Parameters
     ----------
     epsilon : float, default=1.35
-        In units of the target.
+        In units of the target; as a component of an estimator in standard deviations of the noise, which are estimated
+        from differences between nearest neighbours.
     """
 
-    epsilon: float = 1.35
+    target_units = "median"
+    has_variance = True
+
+    def __init__(self, epsilon: float = 1.35) -> None:
+        self.epsilon = epsilon
+
+    def check_targets(self, y: Any, *, reset: bool) -> None:  # noqa: ARG002
+        """Raise ValueError unless ``epsilon`` is positive."""
+        if not self.epsilon > 0:
+            raise ValueError(f"Huber: epsilon must be > 0; got {self.epsilon!r}.")
+
+    def in_units_of(self, samples: Samples) -> Huber:
+        """Return the loss with ``epsilon`` in units of the target, by the noise of the samples."""
+        return Huber(self.epsilon * samples.noise_scale())
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample."""
@@ -150,7 +198,6 @@ class Huber(Loss):
         return self.epsilon / (Y - F).abs().clamp_min(self.epsilon)
 
 
-@dataclass(frozen=True)
 class Quantile(Loss):
     r"""The pinball loss of a quantile :math:`\tau`, rounded off at zero as by Hunter and Lange (2000).
 
@@ -174,8 +221,19 @@ class Quantile(Loss):
     """
 
     degree: ClassVar[int] = 1
-    quantile: float = 0.5
-    epsilon: float = 0.01
+    target_units = "median"
+
+    def __init__(self, quantile: float = 0.5, epsilon: float = 0.01) -> None:
+        self.quantile = quantile
+        self.epsilon = epsilon
+
+    def check_targets(self, y: Any, *, reset: bool) -> None:  # noqa: ARG002
+        """Raise ValueError unless the quantile lies in (0, 1) and ``epsilon`` is positive."""
+        if not 0 < self.quantile < 1 or not self.epsilon > 0:
+            raise ValueError(
+                "Quantile: quantile must lie in (0, 1) and epsilon must be > 0; got "
+                f"quantile={self.quantile!r}, epsilon={self.epsilon!r}."
+            )
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample."""
@@ -205,6 +263,8 @@ class Logistic(Loss):
     r"""Cross-entropy of independent labels, :math:`\ell = \log(1 + e^f) - y f`; the curvature is :math:`p(1 - p)`."""
 
     known_dispersion = True
+    first_alpha = 1.0
+    target_units = "none"
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the cross-entropy of every sample, in nats."""
@@ -235,6 +295,8 @@ class CrossEntropy(Loss):
     """
 
     known_dispersion = True
+    first_alpha = 1.0
+    target_units = "none"
     plug_in_factor = 1.0
     is_separable = False
 

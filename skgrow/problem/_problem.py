@@ -48,6 +48,9 @@ class Problem:
         What :meth:`curvature_at` returns: :class:`DenseCurvature` or :class:`KroneckerCurvature`.
     offset : Tensor of shape of Y, optional
         Added to the outputs: what a frozen part of the network contributes.
+    support : float, default=0.0
+        Samples per incoming weight that a kink needs on its smaller side, for Levenberg-Marquardt to move it and for a
+        search to propose it.
     meter : callable, optional
         ``meter(network, gradients, n_samples)`` takes note of work on this problem, in gradients on so many samples (a
         loss is a third of one).
@@ -69,6 +72,7 @@ class Problem:
     operator: Operator | None = None
     curvature: type[Curvature] = DenseCurvature
     offset: Tensor | None = None
+    support: float = 0.0
     meter: Callable[[Network, float, int], None] | None = None
     g: Tensor = field(init=False)
     total_weight: float = field(init=False)

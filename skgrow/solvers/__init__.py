@@ -1,7 +1,7 @@
 """Solvers: from a network and a problem to a better network."""
 
 from skgrow.solvers._auto import FULL_BATCH_SAMPLES, AutoSolver
-from skgrow.solvers._first_order import Adam, MiniBatchState, StochasticGradient
+from skgrow.solvers._first_order import Adam, MiniBatchSolver, MiniBatchState, StochasticGradient
 from skgrow.solvers._fully_corrective import FullyCorrective
 from skgrow.solvers._lbfgs import LBFGS
 from skgrow.solvers._levenberg_marquardt import LevenbergMarquardt
@@ -15,6 +15,7 @@ __all__ = [
     "AutoSolver",
     "FullyCorrective",
     "LevenbergMarquardt",
+    "MiniBatchSolver",
     "MiniBatchState",
     "Solver",
     "SolverState",

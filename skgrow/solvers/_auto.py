@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
+import torch
 from torch import Tensor
 
 from skgrow.networks import Network
@@ -11,6 +12,7 @@ from skgrow.problem import Problem, gauss_newton_work
 from skgrow.solvers._first_order import Adam
 from skgrow.solvers._lbfgs import LBFGS
 from skgrow.solvers._levenberg_marquardt import LevenbergMarquardt
+from skgrow.solvers._state import Solver, SolverState
 
 #: Floating-point operations of one Gauss-Newton matrix up to which Levenberg-Marquardt is taken.
 GAUSS_NEWTON_WORK = 2.5e9
@@ -19,30 +21,53 @@ GAUSS_NEWTON_WORK = 2.5e9
 FULL_BATCH_SAMPLES = 20_000
 
 
-class AutoSolver:
+class AutoSolver(Solver):
     """Levenberg-Marquardt while its matrix is cheap, then L-BFGS on moderate data, Adam on large data.
 
     Parameters
     ----------
-    second_order : LevenbergMarquardt
+    second_order : LevenbergMarquardt, optional
         For small problems.
-    full_batch : LBFGS
+    full_batch : LBFGS, optional
         For problems in between.
-    mini_batch : Adam
+    mini_batch : Adam, optional
         For large ones.
     """
 
-    def __init__(self, second_order: LevenbergMarquardt, full_batch: LBFGS, mini_batch: Adam) -> None:
+    def __init__(
+        self,
+        second_order: LevenbergMarquardt | None = None,
+        full_batch: LBFGS | None = None,
+        mini_batch: Adam | None = None,
+    ) -> None:
         self.second_order, self.full_batch, self.mini_batch = second_order, full_batch, mini_batch
 
-    def choose(self, network: Network, problem: Problem) -> Any:
+    @property
+    def batch_size(self) -> Any:
+        """Rows per step of the mini-batch solver."""
+        return (self.mini_batch or Adam()).batch_size
+
+    def single(self, n: int) -> bool:
+        """Whether single precision will do on n rows: far beyond those of full batches."""
+        return n > 10 * FULL_BATCH_SAMPLES
+
+    def seeded(self, generator: torch.Generator) -> Self:
+        """Return the solver with a generator of random numbers."""
+        mini_batch = (self.mini_batch or Adam()).seeded(generator)
+        return type(self)(self.second_order, self.full_batch, mini_batch)
+
+    def choose(self, network: Network, problem: Problem) -> Solver:
         """Return the solver for a network on a problem."""
         n, c = problem.n_samples, problem.Y.shape[1]
         work = gauss_newton_work(n, c, network.n_parameters, by_rows=problem.operator is None)
         if work <= GAUSS_NEWTON_WORK and problem.curvature.is_exact:
-            return self.second_order
-        return self.full_batch if problem.n_samples <= FULL_BATCH_SAMPLES else self.mini_batch
+            return self.second_order or LevenbergMarquardt()
+        if problem.n_samples <= FULL_BATCH_SAMPLES:
+            return self.full_batch or LBFGS()
+        return self.mini_batch or Adam()
 
-    def start(self, network: Network, problem: Problem, previous: Any = None, kept: Tensor | None = None) -> Any:
+    def start(
+        self, network: Network, problem: Problem, previous: Any = None, kept: Tensor | None = None
+    ) -> SolverState:
         """Return the state of a run of the solver chosen."""
         return self.choose(network, problem).start(network, problem, previous, kept)

@@ -14,28 +14,26 @@ from torch.optim.sgd import sgd
 
 from skgrow.networks import Network
 from skgrow.problem import Problem
-from skgrow.solvers._state import SolverState
+from skgrow.solvers._state import Solver, SolverState
+
+#: Epochs without progress after which an adaptive learning rate is halved.
+_PATIENCE = 3
 
 
-class _MiniBatch:
+class MiniBatchSolver(Solver):
     """What the two solvers share: epochs over random batches, state that survives growth, falling rates."""
 
-    def __init__(
-        self,
-        *,
-        learning_rate: float,
-        batch_size: int | None,
-        generator: torch.Generator,
-        patience: int | None = 3,
-        new_factor: float = 1.0,
-        preconditioner: Any = None,
-    ) -> None:
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.generator = generator
-        self.patience = patience
-        self.new_factor = new_factor
-        self.preconditioner = preconditioner
+    learning_rate_init: float
+    learning_rate: str
+    batch_size: Any
+    new_layer_rate: float
+    preconditioner: Any
+
+    sees_all_rows = False
+
+    def single(self, n: int) -> bool:  # noqa: ARG002
+        """Whether single precision will do: yes, noise of the batches is larger."""
+        return True
 
     def averages(self, theta: Tensor) -> dict[str, Tensor]:
         """Return what the solver remembers of past gradients, before the first, by PyTorch's names."""
@@ -64,20 +62,20 @@ class MiniBatchState(SolverState):
 
     monotone = False
 
-    def __init__(self, solver: _MiniBatch, network: Network, problem: Problem) -> None:
+    def __init__(self, solver: MiniBatchSolver, network: Network, problem: Problem) -> None:
         super().__init__(network, problem)
         self.solver = solver
         self.theta = network.theta.clone()
         self.averages = solver.averages(self.theta)
-        self.rate = solver.learning_rate
+        self.rate = solver.learning_rate_init
         self.best = float("inf")
         self.stale = 0
         start = None if solver.preconditioner is None else solver.preconditioner.start
-        self.preconditioner = None if start is None else start(network, solver.generator)
+        self.generator = torch.Generator().manual_seed(0) if solver.generator is None else solver.generator
+        self.preconditioner = None if start is None else start(network, self.generator)
         self.factors: Tensor | None = None  # of the learning rate, parameter by parameter
         self.born: Tensor | None = None  # steps before each parameter came, where not zero for all
-        size = solver.batch_size if solver.batch_size is not None else min(200, problem.n_samples)
-        self.batch_size = min(size, problem.n_samples)
+        self.batch_size = min(200 if solver.batch_size == "auto" else solver.batch_size, problem.n_samples)
 
     def inherit(self, previous: MiniBatchState, kept: Tensor) -> None:
         """Take over the moments of the previous run, zero for new parameters, whose rate may be another."""
@@ -87,8 +85,8 @@ class MiniBatchState(SolverState):
             self.preconditioner.inherit(previous.preconditioner, self.network, kept)
         born = previous.born_by(len(self.theta), kept)
         self.born = born if bool(born.any()) else None
-        if self.solver.new_factor != 1 or previous.factors is not None:
-            self.factors = torch.full_like(self.theta, self.solver.new_factor)
+        if self.solver.new_layer_rate != 1 or previous.factors is not None:
+            self.factors = torch.full_like(self.theta, self.solver.new_layer_rate)
             self.factors[kept] = 1.0 if previous.factors is None else previous.factors
         for name, value in self.averages.items():
             before = previous.averages.get(name)
@@ -130,7 +128,7 @@ class MiniBatchState(SolverState):
         total = self.theta.new_zeros(())
         network = self.network.with_theta(self.theta)
         count = 0
-        for batch in self.problem.batches(self.batch_size, self.solver.generator):
+        for batch in self.problem.batches(self.batch_size, self.generator):
             before = None if self.factors is None and self.born is None else self.theta.clone()
             if self.preconditioner is None:
                 value, gradient = batch.value_and_gradient(network)
@@ -148,7 +146,7 @@ class MiniBatchState(SolverState):
         mean = float(total) / count
         self.stale = 0 if mean < self.best else self.stale + 1
         self.best = min(self.best, mean)
-        if self.solver.patience is not None and self.stale >= self.solver.patience:
+        if self.solver.learning_rate == "adaptive" and self.stale >= _PATIENCE:
             self.stale = 0
             self.rate *= 0.5
         return mean
@@ -170,20 +168,41 @@ def _fused(theta: Tensor) -> bool:
     return theta.device.type in ("cpu", "cuda")
 
 
-class StochasticGradient(_MiniBatch):
+class StochasticGradient(MiniBatchSolver):
     """Stochastic gradient descent with Nesterov momentum, as in MLPRegressor.
 
     Parameters
     ----------
+    learning_rate_init : float, default=0.001
+        Initial step size.
+    learning_rate : {"adaptive", "constant"}, default="adaptive"
+        ``"adaptive"`` halves the step size after three epochs without progress.
+    batch_size : "auto" or int, default="auto"
+        ``"auto"`` is ``min(200, n_samples)``.
     momentum : float, default=0.9
         In [0, 1); 0 is plain gradient descent.
-    **settings
-        As for :class:`Adam`.
+    new_layer_rate : float, default=1.0
+        Factor of the step size of parameters that are new in a run that goes on from another.
+    preconditioner : FrobeniusPreconditioner, optional
+        Gradients pass through it on their way into the step.
     """
 
-    def __init__(self, *, momentum: float = 0.9, **settings: Any) -> None:
-        super().__init__(**settings)
+    def __init__(
+        self,
+        learning_rate_init: float = 0.001,
+        *,
+        learning_rate: str = "adaptive",
+        batch_size: Any = "auto",
+        momentum: float = 0.9,
+        new_layer_rate: float = 1.0,
+        preconditioner: Any = None,
+    ) -> None:
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
         self.momentum = momentum
+        self.new_layer_rate = new_layer_rate
+        self.preconditioner = preconditioner
 
     def averages(self, theta: Tensor) -> dict[str, Tensor]:
         """Return a momentum of zero, if there is to be one."""
@@ -205,24 +224,37 @@ class StochasticGradient(_MiniBatch):
         )
 
 
-class Adam(_MiniBatch):
+class Adam(MiniBatchSolver):
     """Adam.
 
     Parameters
     ----------
-    learning_rate : float
+    learning_rate_init : float, default=0.001
         Initial step size.
-    batch_size : int or None
-        None for ``min(200, n_samples)``.
-    generator : torch.Generator
-        Draws the batches.
-    patience : int or None, default=3
-        Epochs without progress after which the learning rate is halved; None keeps it.
-    new_factor : float, default=1
-        Factor of the learning rate of parameters that are new in a run that goes on from another.
+    learning_rate : {"adaptive", "constant"}, default="adaptive"
+        ``"adaptive"`` halves the step size after three epochs without progress.
+    batch_size : "auto" or int, default="auto"
+        ``"auto"`` is ``min(200, n_samples)``.
+    new_layer_rate : float, default=1.0
+        Factor of the step size of parameters that are new in a run that goes on from another.
     preconditioner : FrobeniusPreconditioner, optional
         Gradients pass through it on their way into the step.
     """
+
+    def __init__(
+        self,
+        learning_rate_init: float = 0.001,
+        *,
+        learning_rate: str = "adaptive",
+        batch_size: Any = "auto",
+        new_layer_rate: float = 1.0,
+        preconditioner: Any = None,
+    ) -> None:
+        self.learning_rate_init = learning_rate_init
+        self.learning_rate = learning_rate
+        self.batch_size = batch_size
+        self.new_layer_rate = new_layer_rate
+        self.preconditioner = preconditioner
 
     def averages(self, theta: Tensor) -> dict[str, Tensor]:
         """Return moments of zero, and the number of steps."""

@@ -11,6 +11,7 @@ import math
 import warnings
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 from torch import Tensor
 
-from skgrow.networks import MLP
+from skgrow.networks import MLP, Network
 from skgrow.problem import PathNorm, Problem, SquaredError
-from skgrow.solvers._state import SolverState
+from skgrow.solvers._state import Solver, SolverState
 
 #: Sine of the angle between a neuron and the kink of a sample below which it lies on the kink.
 _ON = 1e-11
@@ -33,7 +34,7 @@ _MAX_NEWTON = 100
 _ROUNDING = 1e-15
 
 
-class FullyCorrective:
+class FullyCorrective(Solver):
     r"""Minimise half the squared error with the path penalty: refit, merge, slide, thin out.
 
     A step consists of
@@ -52,7 +53,7 @@ class FullyCorrective:
 
     def start(
         self,
-        network: MLP,
+        network: Network,
         problem: Problem,
         previous: object = None,  # noqa: ARG002
         kept: Tensor | None = None,  # noqa: ARG002
@@ -65,10 +66,10 @@ class FullyCorrective:
             As :func:`require_path_problem`.
         """
         require_path_problem(network, problem)
-        return FullyCorrectiveState(network, problem)
+        return FullyCorrectiveState(cast(MLP, network), problem)
 
 
-def require_path_problem(network: MLP, problem: Problem) -> None:
+def require_path_problem(network: Network, problem: Problem) -> None:
     """Raise ValueError unless the problem is a lasso over (leaky) ReLU neurons, in double precision."""
     if len(network.weights) != 2 or not network.activation.is_piecewise_linear:
         raise ValueError(f"The network needs one hidden layer of 'relu' or 'leaky_relu' neurons; got {network!r}.")

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.problem import Problem
-from skgrow.solvers._state import SolverState
+from skgrow.solvers._state import Solver, SolverState
 
 
-class LBFGS:
+class LBFGS(Solver):
     """Limited-memory BFGS on all samples.
 
     Parameters
@@ -23,7 +23,7 @@ class LBFGS:
         Number of curvature pairs kept.
     """
 
-    def __init__(self, *, history_size: int = 20) -> None:
+    def __init__(self, history_size: int = 20) -> None:
         self.history_size = history_size
 
     def start(

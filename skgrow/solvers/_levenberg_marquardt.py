@@ -10,10 +10,10 @@ from torch import Tensor
 
 from skgrow.networks import MLP, Network
 from skgrow.problem import Problem
-from skgrow.solvers._state import SolverState
+from skgrow.solvers._state import Solver, SolverState
 
 
-class LevenbergMarquardt:
+class LevenbergMarquardt(Solver):
     r"""Solve :math:`(G + \tfrac{\alpha}{n} P + \mu I)\, s = -\nabla` and accept s if the objective falls.
 
     The damping follows Nielsen's rule: after a success it falls according to the ratio of the decrease got to the
@@ -21,17 +21,9 @@ class LevenbergMarquardt:
 
     The rule of the problem is shown every new network, and may change the strength of the penalty there.
 
-    A neuron of a piecewise linear network whose kink has fewer than ``support`` samples per incoming weight on its
-    smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
-
-    Parameters
-    ----------
-    support : float, default=3
-        Samples per incoming weight that a kink needs.
+    A neuron of a piecewise linear network whose kink has fewer than ``problem.support`` samples per incoming weight on
+    its smaller side keeps its direction: so few samples would be interpolated, with any direction as the price.
     """
-
-    def __init__(self, *, support: float = 3.0) -> None:
-        self.support = support
 
     def start(
         self,
@@ -41,15 +33,14 @@ class LevenbergMarquardt:
         kept: Tensor | None = None,  # noqa: ARG002
     ) -> LevenbergMarquardtState:
         """Return the state of a run from ``network``; nothing is carried over from a previous run."""
-        return LevenbergMarquardtState(self, network, problem)
+        return LevenbergMarquardtState(network, problem)
 
 
 class LevenbergMarquardtState(SolverState):
     """A run of :class:`LevenbergMarquardt`; ``step()`` advances it by one accepted step."""
 
-    def __init__(self, solver: LevenbergMarquardt, network: Network, problem: Problem) -> None:
+    def __init__(self, network: Network, problem: Problem) -> None:
         super().__init__(network, problem)
-        self.solver = solver
         self.follower = problem.rule.follow(problem)
         self.growth = 2.0
         self._linearise()
@@ -75,7 +66,7 @@ class LevenbergMarquardtState(SolverState):
         self.penalised = problem.penalty.pattern(network)
         self.objective = loss + problem.penalty_of(network)
         self.gradient = gradient + problem.penalty.gradient(network, problem.total_weight)
-        frozen = unsupported(network, problem, self.solver.support)
+        frozen = unsupported(network, problem, problem.support)
         if frozen is not None:
             self.curvature.freeze(frozen)
             self.gradient[frozen] = 0
@@ -108,7 +99,7 @@ class LevenbergMarquardtState(SolverState):
 
     def _stays_supported(self, trial: Network) -> bool:
         """Whether no kink slips where an operator, a derivative for example, sees it at too few samples."""
-        problem, support = self.problem, self.solver.support
+        problem, support = self.problem, self.problem.support
         if problem.operator is None:
             return True
         before, after = unsupported(self.network, problem, support), unsupported(trial, problem, support)

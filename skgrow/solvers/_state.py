@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from copy import copy
+from typing import Any, ClassVar, Self
 
+import torch
+from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skgrow.networks import Network
@@ -48,8 +51,27 @@ class SolverState:
         return {}
 
 
-class Solver:
-    """What all solvers have: hyperparameters, and :meth:`start`."""
+class Solver(BaseEstimator):
+    """Base of the solvers: components with hyperparameters, from which :meth:`start` makes a run."""
+
+    #: Draws random numbers, see :meth:`seeded`; no hyperparameter.
+    generator: torch.Generator | None = None
+
+    #: Rows per step; solvers on all rows do not use it.
+    batch_size: Any = "auto"
+
+    #: Whether steps see all rows, at least on moderate data.
+    sees_all_rows: ClassVar[bool] = True
+
+    def single(self, n: int) -> bool:  # noqa: ARG002
+        """Whether single precision will do on n rows."""
+        return False
+
+    def seeded(self, generator: torch.Generator) -> Self:
+        """Return the solver with a generator of random numbers, if it needs one."""
+        found = copy(self)
+        found.generator = generator
+        return found
 
     def start(
         self, network: Network, problem: Problem, previous: Any = None, kept: Tensor | None = None

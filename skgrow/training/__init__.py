@@ -1,31 +1,48 @@
 """The one training loop: descend, let the policy act, keep what is better, remember everything."""
 
+from skgrow.training._batch import train_batch
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
-from skgrow.training._loop import Action, Policy, Schedule, Trained, descend, fit, measured
-from skgrow.training._monitor import Monitor
+from skgrow.training._loop import Action, Policy, Trained, descend, fit, measured
+from skgrow.training._monitor import Monitor, Report, StageMonitor
 from skgrow.training._penalty_rules import ByEvidence, InRounds, first_fixed_point, lowered, of_average
-from skgrow.training._schedules import SCHEDULES, AtEpochs, Every, Plateau, TargetLoss
+from skgrow.training._regime import BUDGETS, GrowthRegime, Regime, is_evidence_cheap, resolve_device
+from skgrow.training._result import Progress, Result
+from skgrow.training._schedules import AtEpochs, Every, Plateau, Schedule, TargetLoss
+from skgrow.training._settings import Settings
+from skgrow.training._task import Data, Task
 
 __all__ = [
-    "SCHEDULES",
+    "BUDGETS",
     "Action",
     "AtEpochs",
     "ByEvidence",
+    "Data",
     "Every",
     "FixedPolicy",
+    "GrowthRegime",
     "History",
     "InRounds",
     "Monitor",
     "Plateau",
     "Policy",
+    "Progress",
+    "Regime",
+    "Report",
+    "Result",
     "Schedule",
+    "Settings",
+    "StageMonitor",
     "TargetLoss",
+    "Task",
     "Trained",
     "descend",
     "first_fixed_point",
     "fit",
+    "is_evidence_cheap",
     "lowered",
     "measured",
     "of_average",
+    "resolve_device",
+    "train_batch",
 ]

@@ -17,19 +17,7 @@ from skgrow.networks import Network
 from skgrow.problem import FixedAlpha, Problem
 from skgrow.training._history import History
 from skgrow.training._monitor import Monitor
-
-
-class Schedule(Protocol):
-    """Says when descent is too slow to go on, and when growth ends."""
-
-    #: Whether training goes on where a change was refused.
-    waits: bool
-
-    def due(self, values: list[float], epoch: int) -> bool:
-        """Whether to stop descending, given the objectives so far and the epoch counted from the start of fit."""
-
-    def finished(self, loss: float, n_growths: int) -> bool:
-        """Whether growth is to end at this training loss, after so many growths."""
+from skgrow.training._schedules import Schedule
 
 
 @dataclass

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any
 
 from skgrow.networks import Network
+
+#: ``report(name, row, network)`` hears of a stage, and answers whether training is to stop; without a network the row
+#: is of an auxiliary one.
+Report = Callable[[str, dict[str, Any], Network | None], bool]
 
 
 class Monitor:
@@ -47,3 +53,39 @@ class _Aside(Monitor):
     @stopped.setter
     def stopped(self, value: bool) -> None:
         self._monitor.stopped = self._monitor.stopped or value
+
+
+class StageMonitor(Monitor):
+    """Tells somebody of the stages, who may stop training, and ends it when a budget or a target is reached.
+
+    Parameters
+    ----------
+    task : Task
+        Completes the rows.
+    report : callable or None
+        Hears of the stages.
+    name : str
+        Of what is trained.
+    max_iter : float, default=inf
+        Iterations in all stages together.
+    target : float or None, default=None
+        Objective at which training ends.
+    """
+
+    def __init__(
+        self, task: Any, report: Report | None, name: str, max_iter: float = math.inf, target: float | None = None
+    ) -> None:
+        super().__init__()
+        self.task, self.report, self.name, self.max_iter, self.target = task, report, name, max_iter, target
+
+    def iteration(self, value: float) -> None:
+        """Take note of one solver iteration."""
+        super().iteration(value)
+        reached = self.target is not None and value <= self.target
+        self.stopped = self.stopped or self.epoch >= self.max_iter or reached
+
+    def stage(self, row: dict[str, Any], network: Network) -> None:
+        """Complete the row and report it."""
+        self.task.complete(row)
+        if self.report is not None and self.report(self.name, row, network):
+            self.stopped = True

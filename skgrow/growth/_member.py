@@ -1,4 +1,4 @@
-"""A network that was grown, with what is known of it; an average of several."""
+"""A grown network with what is known of it; an average of several."""
 
 from __future__ import annotations
 
@@ -12,30 +12,45 @@ from torch import Tensor
 
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
-from skgrow.problem import DenseCurvature, damped_cholesky, gauss_newton_work
+from skgrow.problem import DenseCurvature, Problem, damped_cholesky
 from skgrow.solvers import output_gauss_newton
-from skgrow.training import Trained
+from skgrow.training import BUDGETS, Trained, is_evidence_cheap
 
-#: Parameters up to which the evidence is computed, and up to which the whole covariance is kept.
-EVIDENCE_PARAMETERS = 3000
-_COVARIANCE_PARAMETERS = 2000
+#: Penalty that takes the place of none, in evidence and covariance.
+_LEAST_ALPHA = 1e-12
 
 
 @dataclass
-class Grown:
-    """A trained network and its problem; of an average also its networks and their weights.
+class Member:
+    """A trained network that may stand alone or be averaged with others; or such an average.
 
-    Of a linear model also the ``plain`` map, without a layer of identities: its parameters are those that the data
-    determine.
+    Parameters
+    ----------
+    trained : Trained
+        The network.
+    name : str
+        Of its activation.
+    parts : sequence of Member
+        Of an average its networks.
+    shares : sequence of float
+        Their weights.
+    plain : MLP, optional
+        Of a linear model the map without a layer of identities: its parameters are those that the data determine.
+    curvature : Curvature, optional
+        At the network, if it was computed.
     """
 
     trained: Trained
-    problem: Any
     name: str
-    parts: Sequence[Grown] = ()
+    parts: Sequence[Member] = ()
     shares: Sequence[float] = (1.0,)
     plain: MLP | None = None
     curvature: Any = None
+
+    @property
+    def problem(self) -> Problem:
+        """What the network was trained on."""
+        return self.trained.problem
 
     @property
     def width(self) -> int:
@@ -48,28 +63,26 @@ class Grown:
         return cast(MLP, self.trained.network) if self.plain is None else self.plain
 
     def measure(self) -> None:
-        """Compute curvature and evidence, where they are not too dear."""
+        """Compute curvature and evidence, if they are not too expensive."""
         problem, trained = self.problem, self.trained
         network = self.network
-        p, c = network.n_parameters, network.layer_sizes[-1]
-        if not problem.curvature.is_exact or (
-            p <= EVIDENCE_PARAMETERS and gauss_newton_work(problem.n_samples, c, p) < 4e11
-        ):
+        cheap = is_evidence_cheap(problem.n_samples, network.layer_sizes[-1], network.n_parameters)
+        if cheap or not problem.curvature.is_exact:
             self.curvature = problem.curvature_at(network)
         if self.curvature is not None and self.curvature.is_finite():
-            task = problem.at(max(trained.alpha, 1e-12))
+            task = problem.at(max(trained.alpha, _LEAST_ALPHA))
             trained.evidence = evidence(network, task, self.curvature, data_loss=trained.loss, update=False)
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
         """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
 
-        None where it is not finite.
+        None if it is not finite.
 
         A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
         moved away, or the deviation would jump to that of the prior right beyond it.
         """
         problem, trained, curvature = self.problem, self.trained, None
-        whole, n = self.network.n_parameters <= _COVARIANCE_PARAMETERS, problem.total_weight
+        whole, n = self.network.n_parameters <= BUDGETS.covariance_parameters, problem.total_weight
         network = without_outer_kinks(self.network if whole else trained.network, problem.X)
         if self.curvature is not None and whole:
             same = network is self.network
@@ -86,7 +99,7 @@ class Grown:
             certain = trained.network.n_parameters - len(root)
             root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
             biases.append([0.0] * len(biases[0]))
-        unseen = noise / max(trained.alpha, 1e-12) if whole else 0.0
+        unseen = noise / max(trained.alpha, _LEAST_ALPHA) if whole else 0.0
         return {"share": share, "biases": biases, "root": root.to("cpu").numpy(), "unseen": unseen}
 
 

@@ -1,56 +1,41 @@
-"""What all regressors share: losses, their units, predictions and the score."""
+"""What all regressors share: targets, losses, predictions and the score."""
 
 from __future__ import annotations
 
 from numbers import Real
-from typing import Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 
-from skgrow.estimators._base import as_given
+from skgrow.estimators._base import BaseNetwork, as_given
 from skgrow.estimators._data import is_tensor, validate_y
-from skgrow.estimators._trained import TrainedNetwork
+from skgrow.estimators._parameters import build, component
+
+if TYPE_CHECKING:
+    from skgrow.problem import Loss
 
 
-class NetworkRegressor(MultiOutputMixin, RegressorMixin, TrainedNetwork):
+class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
     """Base of the regressors."""
 
     _parameter_constraints: ClassVar[dict] = {
-        "loss": [StrOptions({"squared_error", "huber", "quantile", "poisson"})],
+        "loss": component("loss"),
         "quantile": [Interval(Real, 0, 1, closed="neither")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
     }
 
-    loss: str
+    loss: Any
     quantile: float
-    epsilon: float
+
+    def _loss(self) -> Loss:
+        of_name = {"quantile": self.quantile} if isinstance(self.loss, str) and self.loss == "quantile" else {}
+        return build("loss", self.loss, **of_name)
 
     def _encode(self, y: Any, n: int, *, reset: bool) -> Any:
         y = validate_y(y, n)
-        if self.loss == "poisson" and bool((y < 0).any()):
-            raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
-        if self.loss == "poisson" and reset and not bool((y > 0).any()):
-            raise ValueError("loss='poisson' needs some y > 0; got only zeros.")
+        self._loss().check_targets(y, reset=reset)
         return y
-
-    def _make_loss(self, samples: Any) -> Any:
-        from skgrow.estimators._data import noise_scale
-        from skgrow.problem import Huber, Poisson, Quantile, SquaredError
-
-        if self.loss == "huber":
-            return Huber(self.epsilon * noise_scale(samples))
-        if self.loss == "quantile":
-            return Quantile(self.quantile)
-        return Poisson() if self.loss == "poisson" else SquaredError()
-
-    def _target_kind(self) -> str:
-        return {"squared_error": "mean", "huber": "median", "quantile": "median", "poisson": "log"}[self.loss]
-
-    def _has_variance(self) -> bool:
-        """Whether the dispersion is a variance of y."""
-        return self.loss in ("squared_error", "huber")
 
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
@@ -91,9 +76,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, TrainedNetwork):
         return as_given(self._mean(*self._prediction_input(X)), X)
 
     def _mean(self, X: Any, network: Any) -> Any:
-        mean = network(X)
-        if self.loss == "poisson":
-            mean = mean.exp()
+        mean = self._loss().link(network(X))
         return mean[:, 0] if self._y_ndim == 1 else mean
 
     def _fitted_values(self, X: Any, y: Any) -> Any:  # noqa: ARG002

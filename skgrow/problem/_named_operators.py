@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from skgrow.estimators._data import Samples, Scaling
-from skgrow.problem import Operator, derivative, gradient, is_linear
+from skgrow.problem._operators import Operator, derivative, gradient, is_linear
+from skgrow.problem._samples import Samples, Units
 
 _ALLOWED = "None, 'gradient', ('directional', v) with a vector v of n_features numbers, or a callable (f, X) -> (n, k)"
 
 
-def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> Operator:
+def make_operator(operator: Any, samples: Samples, units: Units) -> Operator:
     """Return the operator, with the change of input units inside.
 
     Raises
@@ -38,13 +38,13 @@ def make_operator(operator: Any, samples: Samples, scaling: Scaling) -> Operator
         raise ValueError(f"operator must be {_ALLOWED}; got {operator!r}.")
     if components == 1 and n_columns != 1:
         raise ValueError(f"operator={operator!r} needs y of shape (n_samples,); got {n_columns} columns.")
-    built = Operator(rule, components, scaling.x_mean, scaling.x_scale, given=X)
+    built = Operator(rule, components, units.x_mean, units.x_scale, given=X)
     if callable(operator) and not is_linear(rule, X):
         raise ValueError(
             "operator must be linear in f, column by column; the callable given is not (on random functions)."
         )
     # images of functions of size one get size one, whatever the units of X
-    built.unit = built.typical_size((X - scaling.x_mean) / scaling.x_scale)
+    built.unit = built.typical_size((X - units.x_mean) / units.x_scale)
     return built
 
 

@@ -10,15 +10,16 @@ from sklearn.utils import check_array, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
-from skgrow.estimators._base import as_given
+from skgrow.estimators._base import BaseNetwork, as_given
 from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
-from skgrow.estimators._trained import TrainedNetwork
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from skgrow.problem import Loss
 
-class NetworkClassifier(ClassifierMixin, TrainedNetwork):
+
+class NetworkClassifier(ClassifierMixin, BaseNetwork):
     """Base of the classifiers."""
 
     class_weight: Any
@@ -61,11 +62,10 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
         factors = compute_sample_weight(self.class_weight, labels)
         return validate_sample_weight(factors if weight is None else factors * weight, n)
 
-    def _make_loss(self, samples: Any) -> Any:  # noqa: ARG002
+    def _loss(self) -> Loss:
         from skgrow.problem import CrossEntropy, Logistic
 
-        single = len(self.classes_) == 2 or self._multilabel
-        return Logistic() if single else CrossEntropy()
+        return Logistic() if len(self.classes_) == 2 or self._multilabel else CrossEntropy()
 
     def _store_network(self, network: Any, dtype: type) -> None:
         super()._store_network(network, dtype)
@@ -114,9 +114,10 @@ class NetworkClassifier(ClassifierMixin, TrainedNetwork):
         X = validate_X(self, X, reset=True)
         self.classes_, self._multilabel = given, _as_labels(y, len(X)).ndim == 2
         target = self._encode(y, len(X), reset=False)
+        from skgrow.training import Data
+
         X, target, weight = self._with_missing(X, target, self._weights(y, sample_weight, len(X)))
-        self._run()(self, X, target, weight, None, None).train()
-        return self
+        return self._fit(Data(X, target, weight))
 
     def _with_missing(self, X: Any, target: np.ndarray, weight: Any) -> tuple[Any, np.ndarray, Any]:
         """Join a row at the mean of X for every class that has none: its probability must not start at zero."""

@@ -1,0 +1,292 @@
+"""Every choice that is made by the size of the data: device, precision, curvature, validation, threads, first penalty.
+
+Each is a comparison of a size, or of a number of operations, with a budget named here.
+"""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import torch
+from threadpoolctl import ThreadpoolController
+
+from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, KroneckerCurvature, gauss_newton_work
+from skgrow.training._penalty_rules import ByEvidence, InRounds
+from skgrow.training._settings import Settings
+
+
+@dataclass(frozen=True)
+class Budgets:
+    """Sizes and numbers of operations beyond which another way is taken; see ``docs/decisions``.
+
+    Attributes
+    ----------
+    accelerator_work : float
+        Operations of a pass over the data above which ``device="auto"`` takes a GPU.
+    single_thread_size : int
+        Entries of X, or of a mini-batch, up to which one thread is used on a CPU (decision 13).
+    validation_rows : int
+        Rows above which ``early_stopping="auto"`` holds out validation data, as HistGradientBoosting does.
+    validation_columns : int
+        Inputs plus outputs above which growth does so, too: there the evidence of a dozen neurons is too expensive.
+    least_validation_rows : int
+        Rows up to which growth never does so by itself.
+    dense_neurons, dense_work : int, float
+        Classes are judged by the exact Gauss-Newton matrix if, at so many neurons, it takes no more operations than
+        this, else by its Kronecker approximation (decision 12).
+    spanned_rows : int
+        Rows up to which coordinates in their span take the place of features that are more (decision 9).
+    linear_work : float
+        Operations above which no linear model is fitted (decision 8).
+    evidence_parameters, evidence_work : int, float
+        Parameters up to which the evidence of a grown network is computed, and operations below which it is.
+    covariance_parameters : int
+        Parameters up to which the covariance of all of them is kept for ``return_std``; beyond, of the output layer's.
+    samples_per_weight : int
+        Samples behind each weight of a block of more than three neurons (decision 4).
+    """
+
+    accelerator_work: float = 2e9
+    single_thread_size: int = 50_000
+    validation_rows: int = 10_000
+    validation_columns: int = 250
+    least_validation_rows: int = 10
+    dense_neurons: int = 20
+    dense_work: float = 1e10
+    spanned_rows: int = 2000
+    linear_work: float = 1e11
+    evidence_parameters: int = 3000
+    evidence_work: float = 4e11
+    covariance_parameters: int = 2000
+    samples_per_weight: int = 10
+
+
+BUDGETS = Budgets()
+
+
+@cache
+def _thread_pools() -> ThreadpoolController:
+    """Return the thread pools of the process: to find them takes milliseconds, as long as a small fit."""
+    return ThreadpoolController()
+
+
+@dataclass(frozen=True)
+class Regime:
+    """The choices for a fit of given settings to data of given size.
+
+    Parameters
+    ----------
+    settings : Settings
+        Of the method.
+    n, d, c : int
+        Rows, features and outputs.
+    device : torch.device
+        To compute on.
+    """
+
+    settings: Any
+    n: int
+    d: int
+    c: int
+    device: torch.device
+
+    @classmethod
+    def of(cls, settings: Settings, X: Any, c: int) -> Regime:
+        """Return the regime for inputs X and c outputs.
+
+        Raises
+        ------
+        ValueError
+            For a device or precision that is not available.
+        """
+        n, d = X.shape
+        return cls(settings, n, d, c, resolve_device(settings.device, settings.work(n, d, c), X))
+
+    @property
+    def curvature(self) -> type[Curvature]:
+        """What second-order methods and the evidence see."""
+        return DenseCurvature
+
+    def spanned(self, n: int, d: int) -> bool:  # noqa: ARG002
+        """Whether coordinates in the span of n samples take the place of d features."""
+        return False
+
+    def single(self, n: int) -> bool:
+        """Whether single precision will do for training on n rows: with mini-batches."""
+        return self.settings.solver.single(n)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Precision of training."""
+        asked = self.settings.dtype
+        if self.device.type == "mps":
+            if asked == "float64":
+                raise ValueError("dtype='float64' is not available on device 'mps'; allowed there: 'auto', 'float32'.")
+            return torch.float32
+        if asked != "auto":
+            return getattr(torch, asked)
+        return torch.float32 if self.single(self.n) else torch.float64
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation data are held out."""
+        choice = self.settings.early_stopping
+        if isinstance(choice, bool):
+            if choice and self.n < 2:
+                raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {self.n}.")
+            return choice
+        return self.n > (BUDGETS.validation_rows if choice == "auto" else choice)
+
+    def threads(self, rows: int, columns: int) -> AbstractContextManager[Any]:
+        """Return a context for training on so many entries of X.
+
+        On small data it allows one thread: there is nothing to share, and on busy cores threads wait for each other.
+        """
+        if self.single(rows):
+            size = self.settings.solver.batch_size
+            rows = min(rows, 200 if size == "auto" else size)
+        if self.device.type == "cpu" and rows * columns <= BUDGETS.single_thread_size:
+            return _thread_pools().limit(limits=1)
+        return nullcontext()
+
+
+class GrowthRegime(Regime):
+    """The choices for growing a network."""
+
+    @property
+    def certifies(self) -> bool:
+        """Whether the path-norm problem is solved, to certified optimality."""
+        return self.settings.certifies
+
+    @property
+    def spans(self) -> bool:
+        """Whether coordinates in the span of the samples take the place of the features."""
+        return self.spanned(self.n, self.d)
+
+    def spanned(self, n: int, d: int) -> bool:
+        """Whether that is so of n samples and d features: for penalised weights nothing is lost."""
+        return n <= d and n <= BUDGETS.spanned_rows and self.settings.operator is None
+
+    @property
+    def is_expensive(self) -> bool:
+        """Whether a fit is expensive: classes whose Gauss-Newton matrix takes too many operations.
+
+        Then the curvature is approximated, validation data judge, only the first activation that leads goes on, blocks
+        are searched once, smaller penalties are tried in the end, and the network chosen is trained on all data.
+        """
+        columns = self.n if self.spans else self.d
+        work = gauss_newton_work(self.n, self.c, (columns + 1 + self.c) * BUDGETS.dense_neurons)
+        return self.settings.loss.known_dispersion and work > BUDGETS.dense_work
+
+    @property
+    def curvature(self) -> type[Curvature]:
+        """What the evidence sees."""
+        return KroneckerCurvature if self.is_expensive else DenseCurvature
+
+    def single(self, n: int) -> bool:
+        """Whether single precision will do for training on n rows."""
+        return not self.certifies and (self.is_expensive or super().single(n))
+
+    @property
+    def holds_out(self) -> bool:
+        """Whether validation data are held out; never where the duality gap judges."""
+        if self.certifies:
+            return False
+        columns = (self.n if self.spans else self.d) + self.c
+        needed = columns > BUDGETS.validation_columns or self.is_expensive
+        auto = isinstance(self.settings.early_stopping, str)
+        return super().holds_out or (auto and needed and self.n > BUDGETS.least_validation_rows)
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether kinks settle on smoothed networks after a growth: with full-batch solvers."""
+        return self.settings.solver.sees_all_rows and not self.is_expensive
+
+    @property
+    def n_penalties(self) -> int:
+        """Smaller penalties that are tried in the end."""
+        return 3 if self.is_expensive and self.settings.alpha == "auto" else 0
+
+    @property
+    def n_exchanges(self) -> int:
+        """Exchange steps: four, of classes none."""
+        asked = self.settings.search.n_exchanges
+        return (0 if self.settings.loss.known_dispersion else 4) if asked == "auto" else asked
+
+    @property
+    def rule(self) -> FixedAlpha:
+        """Who sets the strength of the penalty."""
+        if self.settings.alpha != "auto":
+            return FixedAlpha()
+        return InRounds() if self.is_expensive else ByEvidence()
+
+    def first_alpha(self, d: int) -> float:
+        """Return the strength of the penalty at the start, for d inputs.
+
+        It is that of a prior of unit weights if the noise is known; else the noise is small, as a rule. For expensive
+        fits it lies between unit weights and unit sums of the inputs.
+        """
+        if self.settings.alpha != "auto":
+            return float(self.settings.alpha)
+        alpha = self.settings.loss.first_alpha
+        return alpha * math.sqrt(d) if self.is_expensive else alpha
+
+    def block_size(self, n: int, d: int, n_outputs: int) -> int:
+        """Return the number of neurons per block.
+
+        By itself that is three, six with ten samples for each of their weights, and two for each of several outputs.
+        """
+        asked = self.settings.block_size
+        if asked != "auto":
+            return asked
+        block = 6 if n >= BUDGETS.samples_per_weight * 6 * (d + 1 + n_outputs) else 3
+        return max(block, 2 * n_outputs) if n_outputs > 1 else block
+
+    def most_neurons(self, room: int, d: int, c: int, judged_by_validation: bool) -> int:
+        """Return the budget of neurons: without validation data, of no more than the evidence is computed for."""
+        if judged_by_validation or self.is_expensive:
+            return room
+        return min(room, max(1, (BUDGETS.evidence_parameters - c) // (d + 1 + c)))
+
+    def fits_linear_model(self, n: int, c: int, n_parameters: int) -> bool:
+        """Whether a linear model is cheap."""
+        return gauss_newton_work(n, c, n_parameters) + 10 * n_parameters**3 <= BUDGETS.linear_work
+
+
+def is_evidence_cheap(n: int, c: int, n_parameters: int) -> bool:
+    """Whether the evidence of a grown network is computed from its exact Gauss-Newton matrix."""
+    few = n_parameters <= BUDGETS.evidence_parameters
+    return few and gauss_newton_work(n, c, n_parameters) < BUDGETS.evidence_work
+
+
+def resolve_device(device: str, work: float, like: Any = None) -> torch.device:
+    """Return the device to compute on.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``.
+    work : float
+        Floating-point operations of one pass over the data; ``"auto"`` takes an accelerator above 2e9.
+    like : Tensor, optional
+        With ``"auto"``, a tensor that already lies somewhere stays there.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device.
+    """
+    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
+    if device == "auto":
+        if isinstance(like, torch.Tensor) and like.device.type != "cpu":
+            return like.device
+        return torch.device("cuda" if cuda and work > BUDGETS.accelerator_work else "cpu")
+    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] if mps else [])]
+    name = f"cuda:{torch.cuda.current_device()}" if device == "cuda" and cuda else device
+    if name not in available:
+        raise ValueError(f"device={device!r} is not available here; devices that are: {['auto', *available]}.")
+    return torch.device(name)

@@ -1,0 +1,210 @@
+"""A fit's data as units of training: what a user passed, validated, becomes tensors on the device, once."""
+
+from __future__ import annotations
+
+import math
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skgrow.criteria import Validation
+from skgrow.networks import MLP, Activation, Network, from_standardized, with_inputs
+from skgrow.problem import Loss, Operator, Problem, Samples, Units, make_operator
+from skgrow.solvers import refit_output
+from skgrow.training._regime import Regime
+from skgrow.training._settings import Settings
+
+
+@dataclass(frozen=True)
+class Data:
+    """Validated data.
+
+    Parameters
+    ----------
+    X : ndarray or Tensor of shape (n, d)
+        Inputs.
+    y : ndarray or Tensor of shape (n,) or (n, c)
+        Targets as numbers.
+    weight : ndarray of shape (n,) or None
+        Sample weights.
+    validation : (X, y, weight) or None
+        Validation data that were given.
+    previous : Network or None
+        That training goes on from, on raw units.
+    units : sequence of four ndarrays or None
+        To be kept: means and scales of inputs and targets.
+    """
+
+    X: Any
+    y: Any
+    weight: Any = None
+    validation: tuple[Any, Any, Any] | None = None
+    previous: Network | None = None
+    units: Any = None
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be trained on.
+
+    Attributes
+    ----------
+    samples : Samples
+        Training data in units of training; with a ``basis`` inputs are coordinates in it.
+    held_out : Samples or None
+        Validation data.
+    everything : Samples or None
+        Training and validation data together, if the latter were drawn from the former.
+    units : Units
+        Of training.
+    loss : Loss
+        On targets in these.
+    operator : Operator or None
+        On functions of inputs in these.
+    regime : Regime
+        Choices by the size of the data.
+    seed : int
+        For random numbers.
+    y_ndim : int
+        Dimensions of the predictions.
+    input_dtype : type
+        Precision of the inputs.
+    previous : Network or None
+        That training goes on from.
+    basis : Tensor of shape (d, r) or None
+        Orthonormal columns that span the samples, if these are fewer than the features: penalised weights lie there.
+    """
+
+    samples: Samples
+    held_out: Samples | None
+    everything: Samples | None
+    units: Units
+    loss: Loss
+    operator: Operator | None
+    regime: Any
+    seed: int
+    y_ndim: int
+    input_dtype: type
+    previous: Network | None = None
+    basis: Tensor | None = None
+
+    @classmethod
+    def of(cls, data: Data, settings: Settings, regime_type: type[Regime] = Regime) -> Task:
+        """Return the task of a fit.
+
+        Raises
+        ------
+        ValueError
+            For data and settings that do not go together.
+        """
+        X, y = data.X, data.y
+        input_dtype = np.float32 if str(X.dtype).endswith("float32") else np.float64
+        regime = regime_type.of(settings, X, 1 if y.ndim == 1 else y.shape[1])
+        device, dtype, seed = regime.device, regime.dtype, settings.random_state
+        samples = Samples.build(X, y, data.weight, device, dtype)
+        held_out, everything = None, None
+        if data.validation is not None:
+            held_out = Samples.build(*data.validation, device, dtype)
+        elif regime.holds_out:
+            everything = samples
+            generator = torch.Generator().manual_seed(seed)
+            samples, held_out = samples.split(settings.validation_fraction, generator)
+        samples = samples.merged()
+        kind = settings.loss.target_units if settings.operator is None else "size"
+        if data.units is None:
+            n_channels = None if settings.n_channels is None else settings.n_channels(X.shape[1])
+            units = Units.of(samples, settings.standardize, kind, n_channels)
+        else:
+            kept = [torch.as_tensor(a, device=device, dtype=dtype) for a in data.units]
+            units = Units(kept[0], kept[1], kept[2], kept[3], kind == "log")
+        raw, samples = samples, units.apply(samples)
+        held_out = None if held_out is None else units.apply(held_out)
+        everything = None if everything is None else units.apply(everything.merged())
+        loss, operator, y_ndim = settings.loss.in_units_of(samples), None, y.ndim
+        if settings.operator is not None:  # one network output, whatever the number of components
+            operator, y_ndim = make_operator(settings.operator, raw, units), 1
+            units = replace(units, y_mean=units.y_mean[:1], y_scale=units.y_scale[:1] / operator.unit)
+        task = cls(samples, held_out, everything, units, loss, operator, regime, seed, y_ndim, input_dtype)
+        if data.units is None:
+            task = task._in_span()
+        if data.previous is None:
+            return task
+        return replace(task, previous=settings.trainable(task.from_raw(data.previous)))
+
+    def _in_span(self) -> Task:
+        """Return the task in coordinates in the span of the samples, if the regime says so."""
+        known = self.samples if self.everything is None else self.everything
+        n, d = known.X.shape
+        if not self.regime.spanned(n, d):
+            return self
+        _, size, V = torch.linalg.svd(known.X, full_matrices=False)
+        rank = max(1, int((size > d * torch.finfo(V.dtype).eps * size[0]).sum()))
+        basis = V[:rank].T.contiguous()
+
+        def coordinates(part: Samples | None) -> Samples | None:
+            return None if part is None else replace(part, X=part.X @ basis)
+
+        samples = cast(Samples, coordinates(self.samples))
+        held_out, everything = coordinates(self.held_out), coordinates(self.everything)
+        return replace(self, samples=samples, held_out=held_out, everything=everything, basis=basis)
+
+    # problems ----------------------------------------------------------------------------------------------
+
+    def problem(self, samples: Samples | None = None, **settings: Any) -> Problem:
+        """Return the problem of some samples, by default the training data; ``settings`` as for ``Problem``."""
+        samples = self.samples if samples is None else samples
+        return Problem(
+            samples.X,
+            samples.Y if self.operator is None else self.operator.stacked(samples.Y),
+            samples.weight,
+            loss=self.loss,
+            operator=self.operator,
+            curvature=self.regime.curvature,
+            **settings,
+        )
+
+    def validation(self) -> Validation | None:
+        """Return the criterion of the validation data, if there are any."""
+        return None if self.held_out is None else Validation(self.problem(self.held_out))
+
+    def validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
+        """Return for the rows of a history the share of a constant's validation loss that is explained."""
+        if self.held_out is None:
+            return None
+        problem = self.problem(self.held_out)
+        d, c = self.samples.X.shape[1], problem.Y.shape[1]
+        constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("relu"))
+        total = float(problem.data_loss(refit_output(constant, problem)))
+        return [1 - row["validation_loss"] / total if total > 0 else math.nan for row in history]
+
+    def generator(self) -> torch.Generator:
+        """Return a fresh generator of random numbers."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def threads(self) -> AbstractContextManager[Any]:
+        """Return the context of threads for training."""
+        return self.regime.threads(*self.samples.X.shape)
+
+    # networks ----------------------------------------------------------------------------------------------
+
+    def raw(self, network: Network) -> Network:
+        """Return a network in the units of training as one on raw units."""
+        s = self.units
+        network = network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T)
+        return from_standardized(network, s.x_mean, s.x_scale, s.y_mean, s.y_scale)
+
+    def from_raw(self, network: Network) -> Network:
+        """Return a network on raw units as one in the units of training."""
+        s, network = self.units, network.like(self.samples.X)
+        network = from_standardized(network, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
+        return network if self.basis is None else with_inputs(cast(MLP, network), self.basis)
+
+    def complete(self, row: dict[str, Any]) -> None:
+        """Make a row of the history one of the fitted network: count features, not coordinates."""
+        if self.basis is not None and row["architecture"][0] == self.basis.shape[1]:
+            (d, rank), (_, *rest) = self.basis.shape, row["architecture"]
+            row |= {"architecture": (d, *rest), "n_parameters": row["n_parameters"] + (d - rank) * rest[0]}
