@@ -504,14 +504,11 @@ class GrowingRegressor(Growing, NetworkRegressor):
         return as_given(mean, X), as_given((std[:, 0] if self._y_ndim == 1 else std).to(mean.dtype), X)
 
     def _standard_deviation(self, X: Tensor) -> Tensor:
-        """Return the deviation of y: of an average the mean of its networks', seen from the average, and noise.
-
-        The formula of Buckland, Burnham and Augustin (1997), which takes the networks' errors for wholly correlated.
-        """
+        """Return the deviation of y, shape (n, n_outputs)."""
         import torch
 
-        from skgrow.networks import from_standardized, summands, with_inputs
-        from skgrow.problem import sum_over_samples
+        from skgrow.growth import standard_deviation
+        from skgrow.problem import Units
 
         if self._posterior is None:
             raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
@@ -521,37 +518,14 @@ class GrowingRegressor(Growing, NetworkRegressor):
             return torch.as_tensor(value, device=X.device, dtype=dtype)
 
         x_mean, x_scale, y_mean, y_scale = (tensor(a) for a in self._scaling)
-        raw = cast("MLP", self._network(X.device, dtype))
-        network = from_standardized(raw, -x_mean / x_scale, 1 / x_scale, -y_mean / y_scale, 1 / y_scale)
-        basis = None if self._basis is None else tensor(self._basis)
-        network = network if basis is None else with_inputs(network, basis)
-        noise = tensor(np.atleast_1d(self.noise_variance_))
-        members = []
-        for part, known in zip(summands(network), self._posterior, strict=True):
-            *weights, A = part.weights
-            alone = part.with_arrays([*weights, A / known["share"]], [tensor(bias) for bias in known["biases"]])
-            members.append((known["share"], alone, tensor(known["root"]), known["unseen"]))
-        found: list[Tensor] = []
-
-        def chunk(rows: Tensor) -> tuple[Tensor]:
-            Z = (rows.to(dtype) - x_mean) / x_scale
-            outside = Z.square().sum(1)
-            Z = Z if basis is None else Z @ basis
-            outside = (outside - Z.square().sum(1)).clamp_min(0)
-            mean, deviation = network(Z), rows.new_zeros((), dtype=dtype)
-            for share, alone, root, unseen in members:
-                state = alone.forward_pass(Z)
-                J = alone.jacobian(state)
-                variance = (J[..., -len(root) :] @ root).square().sum(-1).T + (state.output - mean).square()
-                if basis is not None:  # of weights that no sample sees there is but the prior
-                    slopes = J[..., alone.slices[0][1]].square().sum(-1).T
-                    variance = variance + unseen * outside[:, None] * slopes
-                deviation = deviation + share * variance.sqrt()
-            found.append(((deviation * y_scale).square() + noise).sqrt())
-            return (rows.new_zeros(()),)
-
-        sum_over_samples(chunk, X, bytes_per_row=16 * network.n_parameters * self.n_outputs_)
-        return torch.cat(found)
+        return standard_deviation(
+            cast("MLP", self._network(X.device, dtype)),
+            Units(x_mean, x_scale, y_mean, y_scale),
+            [member | {"root": tensor(member["root"])} for member in self._posterior],
+            tensor(np.atleast_1d(self.noise_variance_)),
+            X,
+            None if self._basis is None else tensor(self._basis),
+        )
 
 
 class GrowingClassifier(Growing, NetworkClassifier):

@@ -7,6 +7,7 @@ from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
 from skgrow.growth._polar import polar_value
 from skgrow.growth._policy import GrowthPolicy
+from skgrow.growth._posterior import standard_deviation
 from skgrow.growth._search import Block, PolarSearch, Search
 from skgrow.growth._strategies import Firefly, GradMax, RandomSearch
 from skgrow.growth._train import GrowthSettings, grow, train
@@ -33,5 +34,6 @@ __all__ = [
     "polar_maximum",
     "polar_value",
     "shares_of",
+    "standard_deviation",
     "train",
 ]

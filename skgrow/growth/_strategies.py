@@ -288,12 +288,3 @@ def _random_neurons(given: _Given, count: int) -> Tensor:
     low, high = _SLOPES
     deviation = ((P - (P @ weight)[:, None]).square() @ weight).sqrt().clamp_min(1e-300)
     return V * low * (high / low) ** uniform[2] / deviation[:, None]
-
-
-#: Short names, as estimators take them.
-SEARCHES = {
-    "polar": PolarSearch,
-    "random": RandomSearch,
-    "gradmax": GradMax,
-    "firefly": Firefly,
-}

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, clone
 
 from skgrow.criteria import Objective
 from skgrow.multilevel._hierarchies import Hierarchy
+from skgrow.multilevel._level import Level
 from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, nested_iteration
 from skgrow.networks import Activation, Architecture, Network, ResNet
 from skgrow.problem import L2
@@ -220,25 +221,13 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
     levels = build_levels(hierarchy, template, whole, n_levels)
     solvers = _solvers(settings, n_levels, len(task.samples.X), generator)
     monitor = StageMonitor(task, report, settings.architecture.name, settings.max_iter, cycle.target_loss)
-    history, state = History(), None
+    history = History()
     with task.threads():
-        if previous is not None:
-            network = previous
-        elif cycle.kind == "full" and n_levels > 1 and not hierarchy.moves:
-            network, state = nested_iteration(
-                levels,
-                solvers,
-                hierarchy,
-                seed=task.seed,
-                generator=generator,
-                schedule=_Until(settings.schedule, cycle.target_loss),
-                target=cycle.target_loss,
-                max_iter=settings.max_iter,
-                monitor=_CoarseMonitor(report, monitor),
-                history=history,
+        network, state = previous, None
+        if network is None:
+            network, state = _first(
+                task, settings, levels, solvers, generator, _CoarseMonitor(report, monitor), history
             )
-        else:
-            network = first_network(levels, hierarchy, task.seed, generator)
         first = len(history)
         policy = MGOptPolicy(
             settings.tol,
@@ -277,6 +266,33 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         min(row["train_loss"] for row in finest),
         task.validation_scores(finest),
         {"n_levels_": n_levels},
+    )
+
+
+def _first(
+    task: Task,
+    settings: MGOptSettings,
+    levels: list[Level],
+    solvers: list[Solver],
+    generator: torch.Generator,
+    monitor: Monitor,
+    history: History,
+) -> tuple[Network, Any]:
+    """Return the network that the finest level starts with, and a state of its solver: trained on coarse levels."""
+    cycle, hierarchy = settings.cycle, settings.hierarchy
+    if cycle.kind != "full" or len(levels) == 1 or hierarchy.moves:
+        return first_network(levels, hierarchy, task.seed, generator), None
+    return nested_iteration(
+        levels,
+        solvers,
+        hierarchy,
+        seed=task.seed,
+        generator=generator,
+        schedule=_Until(settings.schedule, cycle.target_loss),
+        target=cycle.target_loss,
+        max_iter=settings.max_iter,
+        monitor=monitor,
+        history=history,
     )
 
 

@@ -1,0 +1,70 @@
+"""Deviations of predictions, from the Laplace approximation at a grown network or an average of several."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from skgrow.networks import MLP, from_standardized, summands, with_inputs
+from skgrow.problem import Units, sum_over_samples
+
+
+def standard_deviation(
+    network: MLP, units: Units, members: Sequence[dict[str, Any]], noise: Tensor, X: Tensor, basis: Tensor | None = None
+) -> Tensor:
+    """Return the deviation of y: of an average the mean of its networks', seen from the average, and noise.
+
+    The formula of Buckland, Burnham and Augustin (1997), which takes the networks' errors for wholly correlated.
+
+    Parameters
+    ----------
+    network : MLP
+        On raw units.
+    units : Units
+        Of training.
+    members : sequence of dict
+        What is known of each network of the average, see :meth:`Member.posterior`, with tensors.
+    noise : Tensor of shape (c,)
+        Variance of the noise.
+    X : Tensor of shape (n, d)
+        Raw inputs.
+    basis : Tensor of shape (d, r), optional
+        Coordinates of training; of weights outside their span no sample says anything, and there is but the prior.
+
+    Returns
+    -------
+    Tensor of shape (n, c)
+    """
+    s = units
+    inner = from_standardized(network, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
+    inner = inner if basis is None else with_inputs(inner, basis)
+    dtype = inner.theta.dtype
+    parts = []
+    for part, known in zip(summands(inner), members, strict=True):
+        *weights, A = part.weights
+        biases = [torch.as_tensor(bias, device=X.device, dtype=dtype) for bias in known["biases"]]
+        parts.append((known, part.with_arrays([*weights, A / known["share"]], biases)))
+    found: list[Tensor] = []
+
+    def chunk(rows: Tensor) -> tuple[Tensor]:
+        Z = (rows.to(dtype) - s.x_mean) / s.x_scale
+        outside = Z.square().sum(1)
+        Z = Z if basis is None else Z @ basis
+        outside = (outside - Z.square().sum(1)).clamp_min(0)
+        mean, deviation = inner(Z), rows.new_zeros((), dtype=dtype)
+        for known, alone in parts:
+            state, root = alone.forward_pass(Z), known["root"]
+            J = alone.jacobian(state)
+            variance = (J[..., -len(root) :] @ root).square().sum(-1).T + (state.output - mean).square()
+            if basis is not None:
+                slopes = J[..., alone.slices[0][1]].square().sum(-1).T
+                variance = variance + known["unseen"] * outside[:, None] * slopes
+            deviation = deviation + known["share"] * variance.sqrt()
+        found.append(((deviation * s.y_scale).square() + noise).sqrt())
+        return (rows.new_zeros(()),)
+
+    sum_over_samples(chunk, X, bytes_per_row=16 * inner.n_parameters * inner.layer_sizes[-1])
+    return torch.cat(found)
