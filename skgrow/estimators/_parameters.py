@@ -109,6 +109,7 @@ class Names(StrOptions):
         self.kind, self.only = kind, only
         self.type = str
         self.deprecated: set[str] = set()
+        self.hidden = False
 
     @property
     def options(self) -> set[str]:
