@@ -38,6 +38,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
     n_iter_: int
     loss_curve_: list[float]
     best_loss_: float
+    _moments: dict[str, np.ndarray]
+    _batch_losses: list[float]
 
     #: What a copy of the estimator needs to predict.
     _network_names: ClassVar[tuple[str, ...]] = (
@@ -170,10 +172,13 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         return X_val, y_val, validate_sample_weight(weight, len(X_val), "sample_weight_val")
 
     def _require_outputs(self, target: Any, needs: str) -> None:
-        several = target.ndim > 1 and getattr(self, "operator", None) is None
-        found = target.shape[1] if several else 1
+        found = self._count_outputs(target)
         if found != self.n_outputs_:
             raise ValueError(f"{needs} {self.n_outputs_} outputs as before; got {found}.")
+
+    def _count_outputs(self, target: Any) -> int:
+        """Return the number of outputs of a network for targets of shape (n,) or (n, c)."""
+        return 1 if target.ndim == 1 else target.shape[1]
 
     def _update(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Train a fitted network on a further batch, and let it grow on a plateau."""
@@ -189,11 +194,9 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         settings = self._settings()
         _, grow, regime = self._method()
         task = Task.of(Data(X, target, weight, None, self._network(), self._scaling), settings, regime)
-        moments = {key: torch.as_tensor(value.copy()) for key, value in (getattr(self, "_moments", None) or {}).items()}
-        losses = getattr(self, "_batch_losses", [])
-        before = Progress(
-            cast("Network", task.previous), self.alpha_, self._total_weight, moments, losses, self.n_iter_
-        )
+        moments = {key: torch.as_tensor(value.copy()) for key, value in self._moments.items()}
+        network = cast("Network", task.previous)
+        before = Progress(network, self.alpha_, self._total_weight, moments, self._batch_losses, self.n_iter_)
         preconditioner = None if self.preconditioner is None else build("preconditioner", self.preconditioner)
         solver = Adam(self.learning_rate_init, batch_size=self.batch_size, preconditioner=preconditioner)
         grown = None
@@ -243,13 +246,9 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         preconditioner = None if self.preconditioner is None else build("preconditioner", self.preconditioner)
         if preconditioner is not None:
             preconditioner.check()
-            operator = getattr(self, "operator", None)
-            named = not isinstance(given, str) or given in ("auto", "sgd", "adam")
-            if not named or not (isinstance(given, str) or hasattr(given, "preconditioner")) or operator is not None:
-                raise ValueError(
-                    "preconditioner needs solver='sgd' or 'adam', and no operator; got "
-                    f"solver={given!r}, operator={operator!r}."
-                )
+            takes = given in ("auto", "sgd", "adam") if isinstance(given, str) else hasattr(given, "preconditioner")
+            if not takes:
+                raise ValueError(f"preconditioner needs solver='sgd' or 'adam'; got solver={given!r}.")
         if not isinstance(given, str):
             found = build("solver", given)
             asked = getattr(found, "preconditioner", None)
@@ -258,17 +257,15 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             elif asked is not None:
                 found.preconditioner = build("preconditioner", asked)
             return found
-        rates = self._rates() | {"preconditioner": preconditioner}
-        if given == "sgd" or (given == "auto" and preconditioner is not None):
-            momentum = {"momentum": self.momentum} if hasattr(self, "momentum") else {}
-            return build("solver", "sgd", **rates, **momentum)
-        if given == "adam":
-            return build("solver", "adam", **rates)
+        if given == "auto" and preconditioner is not None:
+            given = "sgd"
+        if given in ("sgd", "adam"):
+            return build("solver", given, **self._rates(given), preconditioner=preconditioner)
         if given == "auto":
-            return build("solver", "auto", mini_batch=build("solver", "adam", **rates))
+            return build("solver", "auto", mini_batch=build("solver", "adam", **self._rates("adam")))
         return build("solver", given)
 
-    def _rates(self) -> dict[str, Any]:
+    def _rates(self, solver: str) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters of a named mini-batch solver."""
         return {"learning_rate_init": self.learning_rate_init, "batch_size": self.batch_size}
 
@@ -276,8 +273,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
 
     def _store(self, task: Task, result: Result) -> None:
         """Store what a fit has left, as arrays and numbers."""
-        for name in ("_moments", "_batch_losses"):  # of batches before this fit
-            self.__dict__.pop(name, None)
+        self._moments, self._batch_losses = {}, []
         trained, s = result.trained, task.units
         self._store_network(task.raw(trained.network), task.input_dtype)
         self._total_weight = trained.problem.total_weight

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from skgrow.growth import GrowthSettings
     from skgrow.networks import MLP
+    from skgrow.problem import Penalty
     from skgrow.training import Regime
 
 
@@ -57,11 +58,12 @@ class Growing(BaseNetwork):
 
         return train, grow, GrowthRegime
 
-    def _settings(self) -> GrowthSettings:
+    def _growth_settings(self, penalty: Penalty, operator: Any) -> GrowthSettings:
         from skgrow.growth import GrowthSettings
         from skgrow.networks import Activation
+        from skgrow.problem import PathNorm
 
-        certifies = self._certifies()
+        certifies = isinstance(penalty, PathNorm)
         averages = isinstance(self.activation, str) and self.activation == "auto"
         names = (["relu"] if certifies else ["relu", "tanh"]) if averages else [self.activation]
         search = build("search", self.search)
@@ -69,11 +71,11 @@ class Growing(BaseNetwork):
         return GrowthSettings(
             **self._shared_settings(),
             schedule=build("schedule", self.schedule),
-            operator=getattr(self, "operator", None),
+            operator=operator,
             activations=[Activation(name) if isinstance(name, str) else name for name in names],
             averages=averages and not certifies,
             sizes=self._hidden_layer_sizes(),
-            penalty=build("penalty", getattr(self, "penalty", "l2")),
+            penalty=penalty,
             certifies=certifies,
             criterion=build("criterion", self.criterion),
             search=search,
@@ -84,12 +86,6 @@ class Growing(BaseNetwork):
             min_decrease=self.min_decrease,
             max_iter=self.max_stage_iter,
         )
-
-    def _certifies(self) -> bool:
-        """Whether the path-norm problem is solved, to certified optimality."""
-        from skgrow.problem import PathNorm
-
-        return isinstance(build("penalty", getattr(self, "penalty", "l2")), PathNorm)
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
         """Return the widths at the start, one number or more."""
@@ -431,7 +427,21 @@ class GrowingRegressor(Growing, NetworkRegressor):
                 "operator needs loss='squared_error', penalty='l2' and grow_layer='last'; got "
                 f"loss={self.loss!r}, penalty={self.penalty!r}, grow_layer={self.grow_layer!r}."
             )
-        return super()._settings()
+        elif self.preconditioner is not None:
+            raise ValueError(
+                f"operator needs preconditioner=None; got preconditioner={self.preconditioner!r}, "
+                f"operator={self.operator!r}."
+            )
+        return self._growth_settings(build("penalty", self.penalty), self.operator)
+
+    def _certifies(self) -> bool:
+        """Whether the path-norm problem is solved, to certified optimality."""
+        from skgrow.problem import PathNorm
+
+        return isinstance(build("penalty", self.penalty), PathNorm)
+
+    def _count_outputs(self, target: Any) -> int:
+        return super()._count_outputs(target) if self.operator is None else 1
 
     def _check_penalty(self) -> None:
         """Raise ValueError if ``penalty="path"`` meets what it can not be combined with."""
@@ -799,3 +809,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
         self.device = device
         self.dtype = dtype
         self.verbose = verbose
+
+    def _settings(self) -> GrowthSettings:
+        from skgrow.problem import L2
+
+        return self._growth_settings(L2(), None)

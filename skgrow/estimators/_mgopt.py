@@ -19,6 +19,7 @@ from skgrow.estimators._parameters import (
     activation_of,
     build,
     component,
+    epoch_rates,
     layers_of,
 )
 from skgrow.estimators._regressor import NetworkRegressor
@@ -95,8 +96,8 @@ class Multilevel(BaseNetwork):
     def _hierarchy(self, architecture: str) -> Any:
         return build("hierarchy", _HIERARCHY[architecture] if self.hierarchy == "auto" else self.hierarchy)
 
-    def _rates(self) -> dict[str, Any]:
-        return super()._rates() | {"learning_rate": self.learning_rate}
+    def _rates(self, solver: str) -> dict[str, Any]:
+        return super()._rates(solver) | epoch_rates(self, solver)
 
     # coarse networks ---------------------------------------------------------------------------------------
 
@@ -149,8 +150,7 @@ class Multilevel(BaseNetwork):
         else:
             found.set_params(hidden_layer_sizes=sizes[1:-1])
         found._store_network(network, self.coefs_[0].dtype.type)
-        for name in ("_moments", "_batch_losses"):
-            found.__dict__.pop(name, None)
+        found._moments, found._batch_losses = {}, []
         found.n_levels_ = n_levels
         found.loss_ = float("nan")
         return found

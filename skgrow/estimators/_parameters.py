@@ -183,6 +183,12 @@ BY_EPOCHS: dict[str, list[Any]] = {
 }
 
 
+def epoch_rates(estimator: Any, solver: str) -> dict[str, Any]:
+    """Return the rates that the parameters :data:`BY_EPOCHS` give to a named mini-batch solver."""
+    rates = {"learning_rate": estimator.learning_rate}
+    return rates | {"momentum": estimator.momentum} if solver == "sgd" else rates
+
+
 def activation_of(given: Any) -> Any:
     """Return the activation that a name stands for, or the one given."""
     from skgrow.networks import Activation

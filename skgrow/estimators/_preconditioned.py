@@ -10,7 +10,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from skgrow.estimators._base import BaseNetwork
 from skgrow.estimators._classifier import NetworkClassifier
-from skgrow.estimators._parameters import BY_EPOCHS, SHARED, activation_of, sizes_of
+from skgrow.estimators._parameters import BY_EPOCHS, SHARED, activation_of, epoch_rates, sizes_of
 from skgrow.estimators._regressor import NetworkRegressor
 
 if TYPE_CHECKING:
@@ -53,8 +53,8 @@ class Preconditioned(BaseNetwork):
             report_layers=self.report_layers,
         )
 
-    def _rates(self) -> dict[str, Any]:
-        return super()._rates() | {"learning_rate": self.learning_rate}
+    def _rates(self, solver: str) -> dict[str, Any]:
+        return super()._rates(solver) | epoch_rates(self, solver)
 
 
 class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skgrow.estimators._base import BaseNetwork
 from skgrow.estimators._classifier import NetworkClassifier
-from skgrow.estimators._parameters import BY_EPOCHS, SHARED, activation_of, build, component, layers_of
+from skgrow.estimators._parameters import BY_EPOCHS, SHARED, activation_of, build, component, epoch_rates, layers_of
 from skgrow.estimators._regressor import NetworkRegressor
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ class Inserting(BaseNetwork):
             patience=self.patience,
         )
 
-    def _rates(self) -> dict[str, Any]:
-        return super()._rates() | {"learning_rate": self.learning_rate, "new_layer_rate": self.new_layer_rate}
+    def _rates(self, solver: str) -> dict[str, Any]:
+        return super()._rates(solver) | epoch_rates(self, solver) | {"new_layer_rate": self.new_layer_rate}
 
 
 class SensLIRegressor(Inserting, NetworkRegressor):

@@ -39,8 +39,7 @@ class InsertionPolicy:
     problem : Problem
         What is being minimised.
     schedule : object
-        With ``finished(loss, n_insertions)`` and, optionally, ``waits``: whether training goes on where an insertion
-        was refused.
+        With ``finished(loss, n_insertions)`` and ``waits``: whether training goes on after an insertion was refused.
     norm : str
         Of the merits, see :func:`gradient_norm`.
     merit_samples : int or None
@@ -120,8 +119,7 @@ class InsertionPolicy:
         last = history[-1]
         ended = self.schedule.finished(current.loss, self.insertions)
         stuck = last["action"] == "train" and not last["train_loss"] < history[last["parent"]]["train_loss"]
-        waits = getattr(self.schedule, "waits", False)  # schedules of one's own need not know of it
-        return waits and not ended and not stuck and not self._out_of_patience()
+        return self.schedule.waits and not ended and not stuck and not self._out_of_patience()
 
     def _out_of_patience(self) -> bool:
         return self.patience is not None and self.stale >= self.patience

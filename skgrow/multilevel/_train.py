@@ -300,7 +300,7 @@ def _solvers(settings: MGOptSettings, n_levels: int, n: int, generator: torch.Ge
     """Return the solvers of all levels, finest first."""
     fine, hierarchy = settings.solver, settings.hierarchy
     found = [fine.seeded(generator)]
-    size = min(200 if fine.batch_size == "auto" else fine.batch_size, n)
+    size = fine.rows(n)
     for step in hierarchy.steps(n_levels)[1:]:
         size = hierarchy.batch_size(size)
         coarse = clone(fine if settings.coarse_solver is None else settings.coarse_solver)

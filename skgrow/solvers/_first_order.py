@@ -75,7 +75,7 @@ class MiniBatchState(SolverState):
         self.preconditioner = None if start is None else start(network, self.generator)
         self.factors: Tensor | None = None  # of the learning rate, parameter by parameter
         self.born: Tensor | None = None  # steps before each parameter came, where not zero for all
-        self.batch_size = min(200 if solver.batch_size == "auto" else solver.batch_size, problem.n_samples)
+        self.batch_size = solver.rows(problem.n_samples)
 
     def inherit(self, previous: MiniBatchState, kept: Tensor) -> None:
         """Take over the moments of the previous run, zero for new parameters, whose rate may be another."""

@@ -12,6 +12,9 @@ from torch import Tensor
 from skgrow.networks import Network
 from skgrow.problem import Problem
 
+#: Rows per step of mini-batch solvers, as in MLPRegressor.
+_AUTO_BATCH = 200
+
 
 class SolverState:
     """A run of a solver. A solver of one's own has ``start(network, problem, ...)``, which returns such a state.
@@ -62,6 +65,10 @@ class Solver(BaseEstimator):
 
     #: Whether steps see all rows, at least on moderate data.
     sees_all_rows: ClassVar[bool] = True
+
+    def rows(self, n: int) -> int:
+        """Return the number of rows per step, of n: with ``batch_size="auto"`` 200 at most."""
+        return min(_AUTO_BATCH if self.batch_size == "auto" else self.batch_size, n)
 
     def single(self, n: int) -> bool:  # noqa: ARG002
         """Whether single precision will do on n rows."""

@@ -147,8 +147,7 @@ class Regime:
         On small data it allows one thread: there is nothing to share, and on busy cores threads wait for each other.
         """
         if self.single(rows):
-            size = self.settings.solver.batch_size
-            rows = min(rows, 200 if size == "auto" else size)
+            rows = self.settings.solver.rows(rows)
         if self.device.type == "cpu" and rows * columns <= BUDGETS.single_thread_size:
             return _thread_pools().limit(limits=1)
         return nullcontext()
