@@ -101,7 +101,7 @@ class _Strategy(Search):
             For parameters of the component that are not allowed.
         """
         for name, value in self.get_params().items():
-            if name.startswith("n_") and not value >= 1:
+            if name in ("n_candidates", "n_steps") and not value >= 1:
                 raise ValueError(f"{name} must be at least 1; got {value!r}.")
         like = X
         if operator is None:
