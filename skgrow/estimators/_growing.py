@@ -222,13 +222,13 @@ class GrowingRegressor(Growing, NetworkRegressor):
         on raw data in either case.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on growing from the network fitted before.
+        Whether ``fit`` goes on from the network fitted before.
 
     random_state : int, RandomState instance or None, default=None
         For the search directions, the validation split and the mini-batches. Pass an int for repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -236,7 +236,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         float64. Predictions have the precision of the data.
 
     verbose : bool or int, default=False
-        Whether to log a line per growth stage.
+        Whether to log a line per stage.
 
     Attributes
     ----------
@@ -322,7 +322,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------
@@ -633,17 +633,17 @@ class GrowingClassifier(Growing, NetworkClassifier):
         Share of the data held out.
 
     standardize : bool, default=True
-        Whether the network is trained on inputs and targets of mean zero and variance one. The fitted weights act
-        on raw data in either case.
+        Whether the network is trained on inputs of mean zero and variance one. The fitted weights act on
+        raw data in either case.
 
     warm_start : bool, default=False
-        Whether ``fit`` goes on growing from the network fitted before.
+        Whether ``fit`` goes on from the network fitted before.
 
     random_state : int, RandomState instance or None, default=None
         For the search directions, the validation split and the mini-batches. Pass an int for repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -651,7 +651,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
         float64. Predictions have the precision of the data.
 
     verbose : bool or int, default=False
-        Whether to log a line per growth stage.
+        Whether to log a line per stage.
 
     Attributes
     ----------
@@ -724,7 +724,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------

@@ -236,10 +236,10 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
-        Preconditioning of the gradients of ``solver="sgd"`` or ``"adam"`` by inner products
-        on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
+        Preconditioning of the gradients of ``solver="sgd"`` or ``"adam"`` by inner products on the layers' inputs and
+        outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
         parameters can be searched (``preconditioner__damping``). ``"kfac"`` and ``"emsa"`` choose their own step
-        lengths. Coarse levels do without where they are subspaces, or ``coarse_solver`` is ``"lbfgs"``.
+        lengths. Coarse levels do without if they are subspaces, or if the cycle's ``coarse_solver`` is ``"lbfgs"``.
 
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
@@ -256,16 +256,15 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
     max_iter : int, default=200
         Largest number of epochs (solver iterations) on every level.
 
-    tol : float, default=0.0001
-        Gain of the objective, or of the validation loss, relative to its size, that counts as one.
+    tol : float, default=1e-4
+        Relative gain of the objective (or validation loss) that counts as progress.
 
     n_iter_no_change : int, default=10
-        Epochs without such a gain after which training ends.
+        Epochs without progress after which training ends.
 
-    early_stopping : bool, int or "auto", default=100
+    early_stopping : "auto", bool or int, default=100
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
-        A number: if there are more samples than that, since a tenth of fewer says nothing; ``"auto"``: 10000. Not used
-        if ``X_val`` is given.
+        A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -281,11 +280,11 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         For initial weights, mini-batches and the validation split. Pass an int for repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for L-BFGS. Predictions have
+        Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for the others. Predictions have
         the precision of the data.
 
     verbose : bool or int, default=False
@@ -354,7 +353,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------
@@ -505,10 +504,10 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
-        Preconditioning of the gradients of ``solver="sgd"`` or ``"adam"`` by inner products
-        on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
+        Preconditioning of the gradients of ``solver="sgd"`` or ``"adam"`` by inner products on the layers' inputs and
+        outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
         parameters can be searched (``preconditioner__damping``). ``"kfac"`` and ``"emsa"`` choose their own step
-        lengths. Coarse levels do without where they are subspaces, or ``coarse_solver`` is ``"lbfgs"``.
+        lengths. Coarse levels do without if they are subspaces, or if the cycle's ``coarse_solver`` is ``"lbfgs"``.
 
     batch_size : "auto" or int, default="auto"
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
@@ -525,16 +524,15 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
     max_iter : int, default=200
         Largest number of epochs (solver iterations) on every level.
 
-    tol : float, default=0.0001
-        Gain of the objective, or of the validation loss, relative to its size, that counts as one.
+    tol : float, default=1e-4
+        Relative gain of the objective (or validation loss) that counts as progress.
 
     n_iter_no_change : int, default=10
-        Epochs without such a gain after which training ends.
+        Epochs without progress after which training ends.
 
-    early_stopping : bool, int or "auto", default=100
+    early_stopping : "auto", bool or int, default=100
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
-        A number: if there are more samples than that, since a tenth of fewer says nothing; ``"auto"``: 10000. Not used
-        if ``X_val`` is given.
+        A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -550,11 +548,11 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         For initial weights, mini-batches and the validation split. Pass an int for repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
-        Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for L-BFGS. Predictions have
+        Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for the others. Predictions have
         the precision of the data.
 
     verbose : bool or int, default=False
@@ -626,7 +624,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------

@@ -99,10 +99,10 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
 
     learning_rate : {"constant", "adaptive"}, default="constant"
-        ``"adaptive"`` halves it when the loss has not fallen for three epochs.
+        Of ``"adam"`` and ``"sgd"``; ``"adaptive"`` halves it when the loss has not fallen for three epochs.
 
     learning_rate_init : float, default=0.01
-        Step size of ``"adam"`` and ``"sgd"``.
+        Initial step size of ``"adam"`` and ``"sgd"``.
 
     momentum : float, default=0.9
         Of ``"sgd"``, in [0, 1).
@@ -124,9 +124,9 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         preconditioner (``preconditioned_norms``), and the eigenvalues of the moments of inputs and derivatives
         (``input_spectra``, ``output_spectra``).
 
-    early_stopping : bool, int or "auto", default=False
+    early_stopping : "auto", bool or int, default=False
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
-        Not used if ``X_val`` is given.
+        A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -143,7 +143,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -205,7 +205,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------
@@ -322,10 +322,10 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         Of ``"adam"`` and ``"sgd"``; ``"auto"`` is ``min(200, n_samples)``.
 
     learning_rate : {"constant", "adaptive"}, default="constant"
-        ``"adaptive"`` halves it when the loss has not fallen for three epochs.
+        Of ``"adam"`` and ``"sgd"``; ``"adaptive"`` halves it when the loss has not fallen for three epochs.
 
     learning_rate_init : float, default=0.01
-        Step size of ``"adam"`` and ``"sgd"``.
+        Initial step size of ``"adam"`` and ``"sgd"``.
 
     momentum : float, default=0.9
         Of ``"sgd"``, in [0, 1).
@@ -347,9 +347,9 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         preconditioner (``preconditioned_norms``), and the eigenvalues of the moments of inputs and derivatives
         (``input_spectra``, ``output_spectra``).
 
-    early_stopping : bool, int or "auto", default=False
+    early_stopping : "auto", bool or int, default=False
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
-        Not used if ``X_val`` is given.
+        A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
@@ -366,7 +366,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         repeatable results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -431,7 +431,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------

@@ -147,7 +147,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
-        ``"auto"`` takes Levenberg-Marquardt where it is affordable, L-BFGS on up to 20000 samples, else Adam.
+        ``"auto"`` takes Levenberg-Marquardt if it is affordable, L-BFGS on up to 20000 samples, else Adam.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
@@ -173,15 +173,15 @@ class SensLIRegressor(Inserting, NetworkRegressor):
     max_iter : int, default=200
         Epochs (solver iterations) in all.
 
+    patience : int, default=3
+        Stages without improvement of the validation loss after which training ends.
+
     early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
-
-    patience : int, default=3
-        Stages without improvement of the validation loss after which training ends.
 
     standardize : bool, default=True
         Whether the network is trained on inputs and targets of mean zero and variance one (images: channel by
@@ -195,7 +195,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -268,7 +268,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------
@@ -415,7 +415,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
-        ``"auto"`` takes Levenberg-Marquardt where it is affordable, L-BFGS on up to 20000 samples, else Adam.
+        ``"auto"`` takes Levenberg-Marquardt if it is affordable, L-BFGS on up to 20000 samples, else Adam.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
@@ -441,15 +441,15 @@ class SensLIClassifier(Inserting, NetworkClassifier):
     max_iter : int, default=200
         Epochs (solver iterations) in all.
 
+    patience : int, default=3
+        Stages without improvement of the validation loss after which training ends.
+
     early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
         Share of the data held out.
-
-    patience : int, default=3
-        Stages without improvement of the validation loss after which training ends.
 
     standardize : bool, default=True
         Whether the network is trained on inputs of mean zero and variance one (images: channel by
@@ -463,7 +463,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         results.
 
     device : str, default="auto"
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU where there is one and
+        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
@@ -539,7 +539,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         Number of features seen during fit.
 
     feature_names_in_ : ndarray of shape (n_features_in_,)
-        Names of features seen during fit, where all are strings.
+        Names of features seen during fit, if all are strings.
 
     See Also
     --------
