@@ -101,14 +101,14 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
 
 
 def test_with_validation_data_the_loss_there_is_the_criterion():
-    problem, first, second = trained_networks(*LOSSES["squared error"])
+    _, first, second = trained_networks(*LOSSES["squared error"])
     other = trained_networks(SquaredError(), LOSSES["squared error"][1][::-1].copy())[0]
     mean = averaged([first, second], [0.4, 0.6], Validation(other))
     assert mean.validation_loss == -mean.criterion == float(other.data_loss(mean.network))
 
 
 def test_the_average_of_a_network_with_itself_is_that_network():
-    problem, first, _ = trained_networks(*LOSSES["squared error"])
+    _, first, _ = trained_networks(*LOSSES["squared error"])
     mean = averaged([first, first], [0.3, 0.7], GCV())
     assert mean.criterion == pytest.approx(first.criterion)
     assert mean.loss == pytest.approx(first.loss)
@@ -118,7 +118,7 @@ def test_the_average_of_a_network_with_itself_is_that_network():
 
 
 def test_dispersion_is_the_loss_over_what_effective_parameters_leave():
-    problem, first, second = trained_networks(*LOSSES["squared error"])
+    _, first, second = trained_networks(*LOSSES["squared error"])
     mean = averaged([first, second], [0.25, 0.75], GCV())
     effective = 0.25 * first.evidence.effective_parameters + 0.75 * second.evidence.effective_parameters
     assert mean.evidence.effective_parameters == pytest.approx(effective)

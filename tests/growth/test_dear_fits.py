@@ -19,20 +19,20 @@ def digits(alpha, **settings):
     X, y = load_digits(return_X_y=True)
     X = torch.as_tensor((X - X.mean(0)) / np.maximum(X.std(0), 1e-3))[:500]
     Y = torch.as_tensor(np.eye(10)[y[:500]])
-    return Problem(X, Y, None, CrossEntropy(), L2(alpha), curvature=KroneckerCurvature, **settings)
+    return Problem(X, Y, None, CrossEntropy(), L2(alpha), curvature=KroneckerCurvature, support=3.0, **settings)
 
 
 def growing(**settings):
     def short(network, on):
         return descend(network, on, LBFGS(), Plateau(), max_iter=5, monitor=Monitor()).network, on
 
-    defaults = {"block_size": 6, "max_neurons": 12, "max_extensions": 1, "max_stages": 1, "n_exchanges": 0}
+    defaults = {"block_size": 6, "max_neurons": 12, "max_extensions": 1, "n_exchanges": 0}
     return GrowthPolicy(
         descend=short,
         search=PolarSearch(),
-        schedule=Plateau(),
+        schedule=Plateau(max_growths=1),
         patience=1,
-        tol=1e-6,
+        min_decrease=1e-6,
         generator=torch.Generator().manual_seed(0),
         expensive=True,
         **defaults | settings,

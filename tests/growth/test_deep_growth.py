@@ -276,7 +276,7 @@ def ridge_data(n=90, seed=0):
     return X, np.sin(3 * np.abs(X[:, 0] + X[:, 1])) + 0.05 * rng.normal(size=n)
 
 
-DEEP = {"hidden_layer_sizes": (2, 2), "max_neurons": 14, "block_size": 2, "max_iter": 40, "random_state": 0}
+DEEP = {"hidden_layer_sizes": (2, 2), "max_neurons": 14, "block_size": 2, "max_stage_iter": 40, "random_state": 0}
 
 
 def assert_path_is_sound(est, grow_layer):
@@ -304,7 +304,8 @@ def assert_path_is_sound(est, grow_layer):
 @pytest.mark.parametrize("solver", ["lm", "lbfgs"])
 def test_deep_networks_grow_where_they_may(grow_layer, activation, solver):
     X, y = ridge_data()
-    est = GrowingRegressor(**DEEP, grow_layer=grow_layer, activation=activation, solver=solver, n_exchanges=1)
+    search = PolarSearch(n_exchanges=1)
+    est = GrowingRegressor(**DEEP, grow_layer=grow_layer, activation=activation, solver=solver, search=search)
     est.fit(X, y)
     assert_path_is_sound(est, grow_layer)
     assert len(est.architecture_) == 4

@@ -97,7 +97,9 @@ def test_where_nothing_is_linear_the_mean_is_left(loss):
     found = linear_model(problem_of(X, y, loss=loss, penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
     outputs = found.network(torch.as_tensor(X))
     assert outputs.std() < 0.1
-    constants = linear_model(problem_of(np.zeros((60, 2)), y, loss=loss, penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
+    constants = linear_model(
+        problem_of(np.zeros((60, 2)), y, loss=loss, penalty=L2(1.0), rule=ByEvidence()), LogEvidence()
+    )
     assert constants.network(torch.zeros(1, 2, dtype=torch.float64)).item() == pytest.approx(
         y.mean() if isinstance(loss, SquaredError) else np.log(y.mean() / (1 - y.mean())), abs=1e-6
     )
@@ -106,7 +108,9 @@ def test_where_nothing_is_linear_the_mean_is_left(loss):
 def test_separable_classes_leave_a_finite_penalty():
     X, y = load_wine(return_X_y=True)
     X = (X - X.mean(0)) / X.std(0)
-    found = linear_model(problem_of(X, np.eye(3)[y], loss=CrossEntropy(), penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
+    found = linear_model(
+        problem_of(X, np.eye(3)[y], loss=CrossEntropy(), penalty=L2(1.0), rule=ByEvidence()), LogEvidence()
+    )
     assert 0.3 < found.alpha < 5
     assert found.loss < 0.1
 

@@ -5,12 +5,13 @@ import pytest
 import torch
 from sklearn.base import clone
 
-from skgrow.growth import SEARCHES, Firefly, GradMax, PolarSearch, RandomSearch
+from skgrow.growth import Firefly, GradMax, PolarSearch, RandomSearch
 from skgrow.networks import MLP, Activation
 from skgrow.problem import Operator, Problem
 from skgrow.solvers import refit_output
 
 RELU = Activation("relu")
+SEARCHES = {"polar": PolarSearch, "random": RandomSearch, "gradmax": GradMax, "firefly": Firefly}
 ALL = pytest.mark.parametrize("name", SEARCHES)
 BASELINES = pytest.mark.parametrize("name", ["random", "gradmax", "firefly"])
 

@@ -1,6 +1,7 @@
 """MG/Opt as a policy of the loop: coherence, line search, cycles, nested iteration, interruption."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -8,17 +9,16 @@ import torch
 
 from skgrow.multilevel import (
     BatchHierarchy,
-    Correction,
     DepthHierarchy,
     MGOptPolicy,
     ResolutionHierarchy,
     SubspaceHierarchy,
     WidthHierarchy,
     build_levels,
+    corrected,
     first_network,
     nested_iteration,
 )
-from skgrow.multilevel._level import LevelProblem
 from skgrow.multilevel._policy import prolonged
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
 from skgrow.problem import L2, Problem
@@ -54,13 +54,12 @@ def generator(seed=0):
 
 
 def sgd(rate, momentum=0.0, batch_size=N):
-    return StochasticGradient(
-        momentum=momentum, learning_rate=rate, batch_size=batch_size, generator=generator(), patience=None
-    )
+    solver = StochasticGradient(rate, learning_rate="constant", momentum=momentum, batch_size=batch_size)
+    return solver.seeded(generator())
 
 
 def adam(rate=0.01, batch_size=N):
-    return Adam(learning_rate=rate, batch_size=batch_size, generator=generator(), patience=None)
+    return Adam(rate, learning_rate="constant", batch_size=batch_size).seeded(generator())
 
 
 def make(case, n_levels=2, solver=None, seed=0, alpha=0.3, **settings):
@@ -87,8 +86,8 @@ def correction_of(policy, level, network, problem):
     coarse = policy.levels[level + 1]
     anchor = coarse.network.with_theta(coarse.transfer.restrict(network.theta))
     gradient = problem.value_and_gradient(network)[1].clone()
-    found = Correction(policy.correction, policy.regularization, anchor, network, problem, gradient, coarse.transfer)
-    return anchor, coarse.problem.corrected(found)
+    given = coarse.problem, anchor, network, problem, gradient, coarse.transfer
+    return anchor, corrected(*given, kind=policy.correction, regularization=policy.regularization)
 
 
 def dense(transfer):
@@ -213,7 +212,7 @@ def test_no_way_is_no_correction():
 
 def test_kappa_close_to_one_suppresses_corrections_and_costs_one_gradient():
     policy, network = make("constant", 3, kappa=1 - 1e-9)
-    units = policy.levels[0].problem.work.units
+    units = policy.levels[0].work.units
     reports = []
     assert policy.correct(0, network, policy.levels[0].problem, reports) is network
     assert len(reports) == 1
@@ -262,7 +261,7 @@ def test_coarse_levels_of_a_v_cycle_cost_less_than_the_fine_one(kind):
         for n_levels in (2, 3):
             for solver in (sgd(1e-3), LBFGS()):
                 policy, network = make(case, n_levels, solver, correction=kind, n_coarse=5)
-                units = policy.levels[0].problem.work.units
+                units = policy.levels[0].work.units
                 state = solver.start(network, policy.levels[0].problem)
                 for _ in range(10):
                     state.step()
@@ -449,23 +448,23 @@ def test_solvers_of_other_kinds_start_anew():
 # interruption -----------------------------------------------------------------------------------------------
 
 
-def interrupt(monkeypatch, level, at):
-    calls = iter(range(10**6))
-    original = LevelProblem._value_and_gradient
+def interrupt(policy, level, at):
+    """Interrupt the gradient of this number on a level."""
+    calls, problem = iter(range(10**6)), policy.levels[level].problem
 
-    def interrupted(self, network):
-        if self.level == level and next(calls) == at:
+    def meter(network, gradients, n_samples):
+        if gradients == 1 and next(calls) == at:
             raise KeyboardInterrupt
-        return original(self, network)
+        problem.meter(network, gradients, n_samples)
 
-    monkeypatch.setattr(LevelProblem, "_value_and_gradient", interrupted)
+    policy.levels[level].problem = replace(problem, meter=meter)
 
 
 @pytest.mark.parametrize("solver", [adam, LBFGS])
 @pytest.mark.parametrize("at", [0, 1, 7])
-def test_interruption_of_a_coarse_descent_ends_training_with_the_fine_network(monkeypatch, solver, at):
+def test_interruption_of_a_coarse_descent_ends_training_with_the_fine_network(solver, at):
     policy, network = make("constant", 3, solver, n_coarse=3)
-    interrupt(monkeypatch, 1, at)
+    interrupt(policy, 1, at)
     with pytest.warns(UserWarning, match="interrupted"):
         trained, history = loop(policy, network, 30)
     assert trained.network.layer_sizes == network.layer_sizes
@@ -476,9 +475,9 @@ def test_interruption_of_a_coarse_descent_ends_training_with_the_fine_network(mo
 
 
 @pytest.mark.parametrize("level", [1, 2])
-def test_interruption_of_nested_iteration_goes_up_at_once(monkeypatch, level):
+def test_interruption_of_nested_iteration_goes_up_at_once(level):
     policy, template = make("constant", 3, adam())
-    interrupt(monkeypatch, level, 2)
+    interrupt(policy, level, 2)
     with pytest.warns(UserWarning, match="interrupted"):
         network, _, history = nested(policy)
     assert network.layer_sizes == template.layer_sizes
@@ -489,8 +488,9 @@ def test_interruption_of_nested_iteration_goes_up_at_once(monkeypatch, level):
 def test_the_policy_ends_where_the_criterion_stands_still():
     policy, network = make("batch", solver=LBFGS())
     policy.patience = 2
-    value = -float(policy.levels[0].problem.objective(network))
-    current = Trained(network, 0.3, 1.0, value, None, math.nan)
+    problem = policy.levels[0].problem
+    value = -float(problem.objective(network))
+    current = Trained(network, problem, problem, 1.0, value, None, math.nan)
     history = History()
     answers = []
     for _ in range(4):

@@ -1,5 +1,6 @@
 """Kronecker factors of the Gauss-Newton matrix, and the evidence from them, against dense matrices."""
 
+from dataclasses import fields, replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import strategies as st
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, Activation
 from skgrow.problem import (
+    CHUNK_BYTES,
+    L2,
     CrossEntropy,
     DenseCurvature,
     KroneckerCurvature,
@@ -19,10 +22,9 @@ from skgrow.problem import (
     Problem,
     RowCurvature,
     SquaredError,
-    curvature_of,
 )
 from skgrow.solvers import LevenbergMarquardt
-from skgrow.training import _reduction
+from skgrow.training import ByEvidence
 
 LOSSES = [SquaredError(), Poisson(), Logistic(), CrossEntropy()]
 SIZES = [(3, 2), (3, 4, 2), (3, 3, 2, 2)]
@@ -37,7 +39,7 @@ def random_case(loss=None, sizes=(3, 4, 2), *, n=12, seed=0, activation="tanh", 
     c = sizes[-1]
     Y = np.eye(c)[rng.integers(0, c, n)] if isinstance(loss, CrossEntropy) else rng.integers(0, 2, (n, c)) * 1.0
     X = torch.as_tensor(rng.normal(size=(n, sizes[0])))
-    return network, Problem(X, torch.as_tensor(Y), torch.as_tensor(rng.uniform(0.3, 2, n)), alpha, loss)
+    return network, Problem(X, torch.as_tensor(Y), torch.as_tensor(rng.uniform(0.3, 2, n)), loss, L2(alpha))
 
 
 def order_of_layer(network, layer):
@@ -88,15 +90,20 @@ def test_the_output_layer_of_the_squared_error_is_exact(sizes):
     torch.testing.assert_close(product[places[:, None], places], gram[places[:, None], places], rtol=1e-11, atol=1e-12)
 
 
+class OnAll(L2):
+    """A penalty on the output biases, too, as the factors have it."""
+
+    def pattern(self, network):
+        return torch.ones_like(network.theta)
+
+
 def test_a_linear_model_is_exact_as_a_whole():
     network, problem = random_case(sizes=(3, 2), activation="identity")
     kronecker = KroneckerCurvature.of(network, problem)
     torch.testing.assert_close(dense(network, kronecker), problem.gauss_newton(network)[2], rtol=1e-12, atol=1e-13)
-    mask = problem.penalty_weights(network)
-    loss = float(problem.data_loss(network))
-    settings_ = (network, loss), (problem.total_weight, torch.ones_like(mask), 0.7)
-    ours = evidence(*settings_[0], kronecker, *settings_[1], update=True)
-    theirs = evidence(*settings_[0], problem.gauss_newton(network)[2], *settings_[1], update=True)
+    problem = problem.with_penalty(OnAll(0.7))
+    ours = evidence(network, problem, kronecker)
+    theirs = evidence(network, problem, problem.gauss_newton(network)[2])
     for name in ("alpha", "dispersion", "effective_parameters", "log_evidence", "gcv"):
         assert getattr(ours, name) == pytest.approx(getattr(theirs, name), rel=1e-9)
 
@@ -125,7 +132,7 @@ def test_traces_of_the_factors_are_means_over_samples(loss, sizes):
 def test_determinant_and_inverse_diagonal_are_those_of_the_whole_matrix(seed, ridge, sizes):
     network, problem = random_case(sizes=sizes, seed=seed)
     kronecker = KroneckerCurvature.of(network, problem)
-    log_det, diagonal = kronecker.damped(ridge, problem.penalty_weights(network))
+    log_det, diagonal = kronecker.damped(ridge, problem.penalty.pattern(network))
     matrix = dense(network, kronecker) + ridge * torch.eye(network.n_parameters).double()
     assert log_det == pytest.approx(float(torch.linalg.slogdet(matrix)[1]), rel=1e-7, abs=1e-7)
     torch.testing.assert_close(diagonal, torch.linalg.inv(matrix).diagonal(), rtol=1e-6, atol=1e-8)
@@ -135,7 +142,7 @@ def test_determinant_and_inverse_diagonal_are_those_of_the_whole_matrix(seed, ri
 @pytest.mark.parametrize("ridge", [1e-4, 1.0])
 def test_the_dense_curvature_damps_what_is_penalised(ridge):
     network, problem = random_case()
-    gram, mask = problem.gauss_newton(network)[2], problem.penalty_weights(network)
+    gram, mask = problem.gauss_newton(network)[2], problem.penalty.pattern(network)
     log_det, diagonal = DenseCurvature(gram).damped(ridge, mask)
     matrix = gram + ridge * torch.diag(mask)
     assert log_det == pytest.approx(float(torch.linalg.slogdet(matrix)[1]), rel=1e-7)
@@ -151,7 +158,7 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
     value, gradient, gram = problem.gauss_newton(network)
     rows, factors = problem.gauss_newton_rows(network)[2:]
     assert (factors is None) == (len(sizes) == 2)
-    ours, mask = RowCurvature(rows, sizes[-1], factors), problem.penalty_weights(network)
+    ours, mask = RowCurvature(rows, sizes[-1], factors), problem.penalty.pattern(network)
     theirs = DenseCurvature(gram)
     torch.testing.assert_close(problem.gauss_newton_rows(network)[:2], (value, gradient))
 
@@ -188,7 +195,7 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
 def test_without_a_penalty_few_rows_are_damped_by_as_little_as_rounding_asks_for():
     network, problem = random_case(n=4)
     curvature = RowCurvature(problem.gauss_newton_rows(network)[2], 2)
-    log_det, diagonal = curvature.damped(0.0, problem.penalty_weights(network))
+    log_det, diagonal = curvature.damped(0.0, problem.penalty.pattern(network))
     assert np.isfinite(log_det)
     assert bool((diagonal > 0).all())
 
@@ -218,20 +225,28 @@ def test_the_form_of_the_matrix_is_the_smaller_one(n, kind):
     """Twenty-two parameters, and two rows a sample."""
     network, problem = random_case(sizes=(2, 4, 2), n=n, activation="relu")
     assert network.n_parameters == 22
-    assert type(curvature_of(network, problem)) is kind
+    assert type(problem.curvature_at(network)) is kind
+
+
+class Formed(Problem):
+    """The Gauss-Newton matrix is formed, whatever its size."""
+
+    def linearised(self, network):
+        loss, gradient, gram = self.gauss_newton(network)
+        return loss, gradient, DenseCurvature(gram)
 
 
 @pytest.mark.parametrize("loss", LOSSES, **NAMED)
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
-def test_training_does_not_depend_on_the_form_of_the_matrix(loss, activation, monkeypatch):
+def test_training_does_not_depend_on_the_form_of_the_matrix(loss, activation):
     found = []
-    for form in (RowCurvature, DenseCurvature):
-        network, problem = random_case(loss, (3, 6, 2), n=8, activation=activation)
-        problem.auto_alpha = True
-        state = LevenbergMarquardt(support=1.0).start(network, problem)
+    network, problem = random_case(loss, (3, 6, 2), n=8, activation=activation)
+    problem = replace(problem, rule=ByEvidence(), support=1.0)
+    given = {field.name: getattr(problem, field.name) for field in fields(problem) if field.init}
+    for form, kind in ((RowCurvature, Problem), (DenseCurvature, Formed)):
+        state = LevenbergMarquardt().start(network, kind(**given))
         assert type(state.curvature) is form
         found.append([state.step() for _ in range(5)])
-        monkeypatch.setattr("skgrow.problem._curvature.RowCurvature", lambda rows, *_: DenseCurvature(rows.T @ rows))
     assert found[0] == pytest.approx(found[1], rel=1e-6)
     assert found[0][-1] < found[0][0]
 
@@ -240,7 +255,7 @@ def test_training_does_not_depend_on_the_form_of_the_matrix(loss, activation, mo
 def test_layers_without_neurons(sizes):
     network, problem = random_case(Logistic(), sizes)
     kronecker = KroneckerCurvature.of(network, problem)
-    log_det, diagonal = kronecker.damped(1e-2, problem.penalty_weights(network))
+    log_det, diagonal = kronecker.damped(1e-2, problem.penalty.pattern(network))
     assert np.isfinite(log_det)
     assert diagonal.shape == network.theta.shape
     assert torch.isfinite(diagonal).all()
@@ -249,21 +264,20 @@ def test_layers_without_neurons(sizes):
 
 def test_problems_say_which_curvature_they_want():
     network, problem = random_case()
-    assert isinstance(curvature_of(network, problem), DenseCurvature)
-    problem.curvature_kind = "kronecker"
-    assert isinstance(curvature_of(network, problem), KroneckerCurvature)
+    assert isinstance(problem.curvature_at(network), DenseCurvature)
+    problem = replace(problem, curvature=KroneckerCurvature)
+    assert isinstance(problem.curvature_at(network), KroneckerCurvature)
 
 
-@pytest.mark.parametrize("kind", ["dense", "kronecker"])
+@pytest.mark.parametrize("kind", [DenseCurvature, KroneckerCurvature])
 def test_what_is_not_finite_is_said_to_be(kind):
-    network, problem = random_case()
-    problem.curvature_kind = kind
-    assert curvature_of(network, problem).is_finite()
+    network, problem = random_case(alpha=0.5)
+    problem = replace(problem, curvature=kind)
+    assert problem.curvature_at(network).is_finite()
     broken = network.with_theta(torch.full_like(network.theta, float("nan")))
-    found = curvature_of(broken, problem)
+    found = problem.curvature_at(broken)
     assert not found.is_finite()
-    mask = problem.penalty_weights(network)
-    result = evidence(broken, 1.0, found, problem.total_weight, mask, 0.5)
+    result = evidence(broken, problem, found, data_loss=1.0)
     assert result.alpha == 0.5
     assert np.isnan(result.log_evidence)
     assert result.gcv == np.inf
@@ -273,9 +287,8 @@ def test_what_is_not_finite_is_said_to_be(kind):
 def test_the_evidence_of_one_layer_at_a_time_is_not_far_from_the_dense_one(loss):
     """The approximation neglects correlations between layers; effective parameters come out alike."""
     network, problem = random_case(loss, (3, 4, 2), n=60)
-    mask, value = problem.penalty_weights(network), float(problem.data_loss(network))
     found = [
-        evidence(network, value, curvature, problem.total_weight, mask, 0.7, loss=loss)
+        evidence(network, problem, curvature)
         for curvature in (KroneckerCurvature.of(network, problem), DenseCurvature(problem.gauss_newton(network)[2]))
     ]
     assert 0 < found[0].effective_parameters <= network.n_parameters
@@ -286,8 +299,8 @@ def test_the_evidence_of_one_layer_at_a_time_is_not_far_from_the_dense_one(loss)
 def test_weights_are_repetitions(loss):
     network, problem = random_case(loss, n=6)
     count = torch.tensor([1, 0, 3, 2, 1, 1])
-    weighted = Problem(problem.X, problem.Y, count.double(), 0.7, loss)
-    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), None, 0.7, loss)
+    weighted = Problem(problem.X, problem.Y, count.double(), loss, L2(0.7))
+    repeated = Problem(*(a.repeat_interleave(count, 0) for a in (problem.X, problem.Y)), None, loss, L2(0.7))
     for ours, theirs in zip(
         KroneckerCurvature.of(network, weighted).factors, KroneckerCurvature.of(network, repeated).factors, strict=True
     ):
@@ -298,7 +311,7 @@ def test_weights_are_repetitions(loss):
 def test_chunks_give_the_same_factors(monkeypatch):
     network, problem = random_case(CrossEntropy(), n=53)
     whole = KroneckerCurvature.of(network, problem).factors
-    monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", 2000)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 2000)
     for ours, theirs in zip(KroneckerCurvature.of(network, problem).factors, whole, strict=True):
         torch.testing.assert_close(ours[0], theirs[0])
         torch.testing.assert_close(ours[1], theirs[1])

@@ -305,7 +305,9 @@ def test_an_offset_adds_to_the_outputs(loss):
     network, problem = network_case(loss, (2, 4, 3))
     biases = [*network.biases[:-1], network.biases[-1] + 0.3]
     moved = MLP.from_arrays(network.weights, biases, network.activation)
-    shifted = Problem(problem.X, problem.Y, problem.sample_weight, loss, L2(0.0), offset=torch.full_like(problem.Y, 0.3))
+    shifted = Problem(
+        problem.X, problem.Y, problem.sample_weight, loss, L2(0.0), offset=torch.full_like(problem.Y, 0.3)
+    )
     plain = Problem(problem.X, problem.Y, problem.sample_weight, loss, L2(0.0))
     for ours, theirs in zip(
         (*shifted.value_and_gradient(network), *shifted.gauss_newton(network), shifted.negative_gradient(network)),

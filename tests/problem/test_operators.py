@@ -161,7 +161,9 @@ def operator_problem(kind, sizes, activation="tanh", *, alpha=0.5, weighted=True
     Y = operator.stacked(torch.as_tensor(rng.normal(size=(9, n_components))))
     weight = torch.as_tensor(rng.uniform(0.2, 2, 9)) if weighted else None
     shift = torch.as_tensor(rng.normal(size=Y.shape)) if offset else None
-    return random_network(sizes, activation, seed), Problem(X, Y, weight, penalty=L2(alpha), operator=operator, offset=shift)
+    return random_network(sizes, activation, seed), Problem(
+        X, Y, weight, penalty=L2(alpha), operator=operator, offset=shift
+    )
 
 
 @pytest.mark.parametrize("kind", OPERATORS)

@@ -123,7 +123,9 @@ def test_single_precision(loss):
     single = MLP(network.layer_sizes, network.theta.float(), network.activation)
     offset = torch.full((60, 2), 0.1)
     for shift in (None, offset):
-        coarse = Problem(problem.X.float(), problem.Y.float(), problem.sample_weight.float(), loss, L2(1.0), offset=shift)
+        coarse = Problem(
+            problem.X.float(), problem.Y.float(), problem.sample_weight.float(), loss, L2(1.0), offset=shift
+        )
         refitted = refit_output(single, coarse)
         assert refitted.theta.dtype == torch.float32
         assert float(coarse.objective(refitted)) < float(coarse.objective(single))

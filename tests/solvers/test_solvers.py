@@ -2,16 +2,18 @@
 
 import itertools
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 
+from skgrow.criteria import GCV, LeaveOneOut, LogEvidence, Objective, Validation
 from skgrow.networks import MLP, Activation, widen
 from skgrow.problem import L2, Logistic, Problem
 from skgrow.solvers import LBFGS, Adam, AutoSolver, LevenbergMarquardt, StochasticGradient
-from skgrow.training import Action, Every, History, Monitor, Plateau, descend, fit
+from skgrow.training import Action, ByEvidence, Every, History, Monitor, Plateau, descend, fit
 
 
 def generator(seed=0):
@@ -19,14 +21,13 @@ def generator(seed=0):
 
 
 def make(name, rate=0.01):
-    rates = {"learning_rate": rate, "batch_size": 16, "generator": generator()}
     return {
         "lm": LevenbergMarquardt,
         "lbfgs": LBFGS,
-        "adam": lambda: Adam(**rates),
-        "sgd": lambda: StochasticGradient(**rates),
-        "auto": lambda: AutoSolver(LevenbergMarquardt(), LBFGS(), Adam(**rates)),
-    }[name]()
+        "adam": lambda: Adam(rate, batch_size=16),
+        "sgd": lambda: StochasticGradient(rate, batch_size=16),
+        "auto": lambda: AutoSolver(mini_batch=Adam(rate, batch_size=16)),
+    }[name]().seeded(generator())
 
 
 SOLVERS = ["lm", "lbfgs", "adam", "sgd", "auto"]
@@ -38,7 +39,8 @@ def random_case(activation="tanh", seed=0, alpha=1e-2, n=60, width=5, c=2):
     network = MLP((3, width, c), theta, Activation(activation))
     X = torch.as_tensor(rng.normal(size=(n, 3)))
     Y = torch.sin(X[:, :c]) + 0.1 * torch.as_tensor(rng.normal(size=(n, c)))
-    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0, 2, size=n)), alpha)
+    weight = torch.as_tensor(rng.uniform(0, 2, size=n))
+    return network, Problem(X, Y, weight, penalty=L2(alpha), support=3.0)
 
 
 def run(network, problem, solver, max_iter=40, schedule=None, monitor=None):
@@ -91,7 +93,7 @@ def linear_case(seed=0, c=2, alpha=0.0):
     X = torch.as_tensor(rng.normal(size=(40, 4)) @ rng.normal(size=(4, 4)))
     Y = torch.as_tensor(rng.normal(size=(40, c)) + X[:, :c].numpy())
     network = MLP((4, c), torch.as_tensor(rng.normal(size=5 * c)), Activation("identity"))
-    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0.5, 2, size=40)), alpha)
+    return network, Problem(X, Y, torch.as_tensor(rng.uniform(0.5, 2, size=40)), penalty=L2(alpha))
 
 
 @pytest.mark.parametrize("alpha", [0.0, 3.0])
@@ -128,7 +130,7 @@ def test_levenberg_marquardt_leaves_kinks_without_support_where_they_are():
     theta = network.theta.clone()
     theta[network.slices[0][1]] = torch.tensor([100.0, 0.0], dtype=torch.float64)  # first kink: beyond the data
     network = network.with_theta(theta)
-    state = run(network, problem, LevenbergMarquardt(support=2.0), max_iter=10)
+    state = run(network, replace(problem, support=2.0), LevenbergMarquardt(), max_iter=10)
     torch.testing.assert_close(state.network.weights[0][0], network.weights[0][0], rtol=0, atol=0)
     assert not torch.equal(state.network.weights[0][1], network.weights[0][1])
 
@@ -140,28 +142,20 @@ def test_of_classes_the_penalty_waits_until_descent_has_settled(at_minimum):
     problem = Problem(problem.X, (problem.Y > 0).to(problem.Y), penalty=L2(0.5), loss=Logistic())
     if at_minimum:
         network = run(network, problem, LevenbergMarquardt(), max_iter=500).network
-    problem.auto_alpha = True
-    state, waited = LevenbergMarquardt().start(network, problem), 0
-    while problem.alpha == 0.5:
+    state, waited = LevenbergMarquardt().start(network, problem.ruled(ByEvidence())), 0
+    while state.problem.alpha == 0.5:
         before = float(problem.objective(state.network))
         state.step()
-        drop = (
-            1
-            - float(
-                problem.data_loss(state.network)
-                + 0.25 / 60 * problem.penalty_weights(network) @ state.network.theta.square()
-            )
-            / before
-        )
-        assert (problem.alpha == 0.5) == (drop >= 0.05)
-        waited += problem.alpha == 0.5
+        drop = 1 - float(problem.objective(state.network)) / before
+        assert (state.problem.alpha == 0.5) == (drop >= 0.05)
+        waited += state.problem.alpha == 0.5
     assert state.evidence is not None
+    assert (state.solved.alpha == 0.5) != at_minimum  # the penalty of the step itself
     assert (waited == 0) == at_minimum
 
 
 def test_auto_takes_second_order_then_full_batch_then_mini_batch_with_size():
-    rates = {"learning_rate": 0.01, "batch_size": None, "generator": generator()}
-    solver = AutoSolver(LevenbergMarquardt(), LBFGS(), Adam(**rates))
+    solver = AutoSolver()
 
     def choice(n, width):
         X = torch.zeros(1, 20).expand(n, 20)
@@ -321,7 +315,7 @@ def test_accepted_proposals_descend():
 def test_history_rows_say_what_was_measured():
     network, problem = random_case()
     validation = Problem(problem.X[:10], problem.Y[:10])
-    best, history = loop(network, problem, Proposals(network), validation=validation, criterion="validation")
+    best, history = loop(network, problem, Proposals(network), criterion=Validation(validation))
     assert len(history) == 2
     expected = {
         "time", "epoch", "action", "parent", "accepted", "architecture", "n_parameters", "train_loss",
@@ -340,16 +334,16 @@ def test_history_rows_say_what_was_measured():
 def test_the_criterion_is_what_was_asked_for():
     network, problem = random_case()
     validation = Problem(problem.X[:10], problem.Y[:10])
-    for criterion in ("objective", "validation", "evidence", "gcv", "loo"):
-        best, (row,) = loop(network, problem, Proposals(), criterion=criterion, validation=validation)
+    for criterion in (None, Objective(), Validation(validation), LogEvidence(), GCV(), LeaveOneOut()):
+        best, (row,) = loop(network, problem, Proposals(), criterion=criterion)
         expected = {
-            "objective": -float(problem.objective(best.network)),
-            "validation": -float(validation.data_loss(best.network)),
-            "evidence": row["log_evidence"],
-            "gcv": -row["gcv"],
-            "loo": -row["loo"],
+            Objective: -float(problem.objective(best.network)),
+            Validation: -float(validation.data_loss(best.network)),
+            LogEvidence: row["log_evidence"],
+            GCV: -row["gcv"],
+            LeaveOneOut: -row["loo"],
         }
-        assert best.criterion == row["criterion"] == expected[criterion]
+        assert best.criterion == row["criterion"] == expected[type(criterion or Objective())]
 
 
 def test_a_proposal_that_must_gain_is_undone_without_gain():
@@ -360,8 +354,7 @@ def test_a_proposal_that_must_gain_is_undone_without_gain():
         best.network,
         problem,
         Proposals(best.network, must_gain=True),
-        validation=opposite,
-        criterion="validation",
+        criterion=Validation(opposite),
     )
     assert history.column("train_loss")[1] <= history.column("train_loss")[0]
     assert history.column("accepted") == [True, False]
@@ -375,13 +368,13 @@ def test_parameters_that_come_later_take_adams_first_steps_as_if_they_were_first
     wider, kept = widen(state.network, 0, torch.ones(2, 3, dtype=torch.float64), zeros[0], zeros)
     new = torch.ones(wider.n_parameters, dtype=torch.bool)
     new[kept] = False
-    full = type(adam)(learning_rate=adam.learning_rate, batch_size=problem.n_samples, generator=adam.generator)
+    full = Adam(adam.learning_rate_init, batch_size=problem.n_samples).seeded(adam.generator)
     late, fresh = full.start(wider, problem, state, kept), full.start(wider, problem)
     for _ in range(3):
         before = late.theta.clone()
         late.step()
         step = (late.theta - before)[new].abs()
-        assert step.max() <= 1.01 * adam.learning_rate  # without the correction up to seven times
+        assert step.max() <= 1.01 * adam.learning_rate_init  # without the correction up to seven times
     before = fresh.theta.clone()
     fresh.step()
     once = full.start(wider, problem, state, kept)
@@ -403,9 +396,10 @@ def test_rates_of_new_parameters_and_constant_rates():
     state = run(network, problem, adam, max_iter=3)
     zeros = torch.zeros(2, 2, dtype=torch.float64)
     wider, kept = widen(state.network, 0, torch.ones(2, 3, dtype=torch.float64), zeros[0], zeros)
-    settings = {"learning_rate": adam.learning_rate, "batch_size": 1000, "generator": adam.generator}
+    rate = adam.learning_rate_init
     usual, slow = (
-        type(adam)(**settings, new_factor=factor).start(wider, problem, state, kept) for factor in (1.0, 0.25)
+        Adam(rate, batch_size=1000, new_layer_rate=factor).seeded(adam.generator).start(wider, problem, state, kept)
+        for factor in (1.0, 0.25)
     )
     usual.step()
     slow.step()
@@ -414,7 +408,7 @@ def test_rates_of_new_parameters_and_constant_rates():
     torch.testing.assert_close(slow.theta[kept], usual.theta[kept])
     change = usual.theta - wider.theta
     torch.testing.assert_close((slow.theta - wider.theta)[new], 0.25 * change[new])
-    constant = type(make("sgd"))(learning_rate=5.0, batch_size=None, generator=adam.generator, patience=None)
+    constant = StochasticGradient(5.0, learning_rate="constant").seeded(adam.generator)
     run_on = constant.start(network, problem)
     for _ in range(30):
         run_on.step()
