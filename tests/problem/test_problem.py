@@ -1,14 +1,19 @@
-"""Loss, gradient and Gauss-Newton matrix against dense formulas and finite differences."""
+"""Loss, gradient and Gauss-Newton matrix against dense formulas and finite differences; problems are values."""
 
-from dataclasses import replace
+from dataclasses import FrozenInstanceError, fields, replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from skgrow.criteria import GCV
 from skgrow.networks import MLP, Activation
-from skgrow.problem import CHUNK_BYTES, L2, Problem, sum_over_samples
+from skgrow.problem import CHUNK_BYTES, L2, FixedAlpha, Logistic, PathNorm, Problem, sum_over_samples
+from skgrow.solvers import LBFGS, LevenbergMarquardt
+from skgrow.training import Action, ByEvidence, Every, History, InRounds, Monitor, fit
 
 ACTIVATIONS = ["relu", "leaky_relu", "tanh", "logistic", "identity"]
 
@@ -193,3 +198,129 @@ def test_losses_are_computed_once_but_where_parameters_move():
     theta.mul_(2)
     expected = float(replace(problem).data_loss(network.with_theta(2 * network.theta)))
     assert float(batch.data_loss(moving)) == pytest.approx(expected, rel=1e-12)
+
+
+# values --------------------------------------------------------------------------------------------------------
+
+
+def test_a_problem_is_frozen():
+    _, problem = random_case()
+    names = [field.name for field in fields(problem)]
+    assert {"X", "Y", "loss", "penalty", "rule", "operator", "curvature", "offset", "meter", "g"} <= set(names)
+    for name in [*names, "alpha", "ridge"]:
+        with pytest.raises(FrozenInstanceError):
+            setattr(problem, name, getattr(problem, name))
+
+
+def test_another_strength_is_another_problem_of_the_same_data():
+    network, problem = random_case()
+    assert problem.at(problem.alpha) is problem
+    other = problem.at(2.5)
+    assert (problem.alpha, other.alpha) == (0.7, 2.5)
+    assert type(other.penalty) is type(problem.penalty)
+    for field in fields(problem):
+        if field.name not in ("penalty", "_known"):
+            assert getattr(other, field.name) is getattr(problem, field.name)
+    expected = problem.objective(network) + 1.8 / (2 * problem.total_weight) * (
+        problem.penalty.pattern(network) @ network.theta.square()
+    )
+    torch.testing.assert_close(other.objective(network), expected, rtol=1e-13, atol=0.0)
+    assert other.at(0.7) is not problem  # a problem knows of no other one
+    assert float(other.at(0.7).objective(network)) == float(problem.objective(network))
+
+
+def test_another_rule_is_another_problem():
+    _, problem = random_case()
+    rule = ByEvidence()
+    other = problem.ruled(rule)
+    assert other.rule is rule
+    assert other.ruled(rule) is other
+    assert problem.rule is not rule
+    assert (other.penalty, other.g) == (problem.penalty, problem.g)
+
+
+CHANGES = {
+    "at": lambda problem: problem.at(3.0),
+    "ruled": lambda problem: problem.ruled(ByEvidence()),
+    "with_penalty": lambda problem: problem.with_penalty(PathNorm(0.2)),
+}
+
+
+@pytest.mark.parametrize("how", CHANGES)
+@pytest.mark.parametrize("first", ["given", "changed"])
+@pytest.mark.parametrize("gradient", [False, True])
+def test_what_is_known_of_the_data_is_shared(how, first, gradient):
+    """Whoever is asked first: neither the loss nor the Gram matrix of the inputs is computed again."""
+    network, problem = random_case()
+    problem, passes = counted(problem)
+    asked, other = problem, CHANGES[how](problem)
+    if first == "changed":
+        asked, other = other, asked
+    if gradient:
+        asked.value_and_gradient(network)
+    loss = float(asked.data_loss(network))
+    assert float(other.data_loss(network)) == loss
+    assert float(other.objective(network)) == loss + float(other.penalty_of(network))
+    assert passes == ([1.0] if gradient else [1 / 3])
+    assert other.input_gram[0] is asked.input_gram[0]
+
+
+def test_other_data_share_nothing():
+    network, problem = random_case()
+    problem, passes = counted(problem)
+    problem.data_loss(network)
+    for other in (replace(problem, Y=-problem.Y), problem.batch(torch.arange(5), 11 / 5), problem.double()):
+        other.data_loss(network)
+    assert passes == [1 / 3] * 4
+
+
+def test_the_meter_is_told_of_samples_and_gradients():
+    network, problem = random_case(n=12)
+    notes = []
+    problem = replace(problem, meter=lambda *what: notes.append(what))
+    problem.value_and_gradient(network)
+    for batch in problem.batches(5, torch.Generator().manual_seed(0)):
+        batch.data_loss(network)
+    assert [note[0] for note in notes] == [network] * 4
+    assert [note[1:] for note in notes] == [(1.0, 12), (1 / 3, 5), (1 / 3, 5), (1 / 3, 2)]
+
+
+class Once:
+    """A policy with a single proposal, from the first network."""
+
+    def __init__(self, network):
+        self.network = network
+
+    def act(self, current, best, history):
+        return Action("try", self.network, current) if len(history) == 1 else None
+
+
+RULES = {"fixed": FixedAlpha(), "evidence": ByEvidence(), "rounds": InRounds(), "one round": InRounds(1)}
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("solver", [LevenbergMarquardt(), LBFGS()], ids=lambda solver: type(solver).__name__)
+@settings(max_examples=6)
+@given(seed=st.integers(0, 2**16), alpha=st.sampled_from([1e-3, 0.7, 30.0]), loss=st.sampled_from([None, Logistic()]))
+def test_training_does_not_change_the_problem_it_is_given(rule, solver, seed, alpha, loss):
+    network, problem = random_case(seed=seed, alpha=alpha)
+    if loss is not None:
+        problem = replace(problem, Y=(problem.Y > 0).to(problem.Y), loss=loss)
+    problem = problem.ruled(RULES[rule])
+    given = {field.name: getattr(problem, field.name) for field in fields(problem)}
+    values = {name: value.clone() for name, value in given.items() if isinstance(value, torch.Tensor)}
+    objective = float(problem.objective(network))
+    policy, history = Once(network.with_theta(0.5 * network.theta)), History()
+    trained = fit(
+        network, problem, solver, policy, Every(5), max_iter=5, monitor=Monitor(), history=history, criterion=GCV()
+    )
+    assert len(history) == 2
+    for name, value in given.items():
+        assert getattr(problem, name) is value
+    for name, value in values.items():
+        assert torch.equal(getattr(problem, name), value)
+    assert problem.alpha == problem.penalty.alpha == alpha
+    assert float(replace(problem).objective(network)) == pytest.approx(objective, rel=1e-14)
+    assert history[trained.row]["alpha"] == trained.problem.alpha == trained.alpha
+    if rule == "fixed":
+        assert {row["alpha"] for row in history} == {alpha}
