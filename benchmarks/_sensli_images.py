@@ -10,7 +10,8 @@ from sklearn.model_selection import train_test_split
 from benchmarks._report import bars, table, write
 from benchmarks._tabular_data import CLASSIFICATION
 from skgrow import SensLIClassifier
-from skgrow.networks import Activation, ConvNet
+from skgrow.insertion import Selection
+from skgrow.networks import Activation, CNNArchitecture, ConvNet
 from skgrow.training import Every
 
 IMAGES = {"digits": (8, 360, 60), "mnist_5k": (28, 1000, 20)}  # edge of an image, test images, epochs
@@ -18,12 +19,11 @@ MOMENTUM = {"plain": 0.0, "momentum": 0.9}
 CHANNELS = (4, 8, 16)
 INSERTIONS = 3
 CNN = {
-    "architecture": "cnn",
     "solver": "sgd",
     "learning_rate_init": 0.01,
     "batch_size": 50,
     "tau": 1.0,
-    "merit_samples": 500,
+    "selection": Selection(merit_samples=500),
     "standardize": True,
     "early_stopping": False,
     "device": "cpu",
@@ -31,34 +31,33 @@ CNN = {
 
 
 class Clock(Every):
-    """Grows every so many epochs, and keeps processor time and mean loss of every epoch."""
+    """Grows every so many epochs, and keeps processor time and mean loss of every epoch.
 
-    def start(self):
-        self.started, self.log = time.process_time(), []
-        return self
+    Both are kept by the class, since a fit works with a copy of its schedule.
+    """
+
+    started, log = 0.0, []
 
     def due(self, values, epoch):
-        self.log.append((time.process_time() - self.started, values[-1]))
+        Clock.log.append((time.process_time() - Clock.started, values[-1]))
         return super().due(values, epoch)
 
 
 def fit_cnn(X, y, edge, channels, n_insertions, epochs, momentum, seed):
     """Return the fitted network, and seconds and loss of every epoch."""
-    schedule = Clock(epochs // (n_insertions + 1))
     depth = sum(len(stage) if isinstance(stage, tuple) else 1 for stage in channels)
     model = SensLIClassifier(
-        image_shape=(edge, edge),
-        channels=channels,
-        schedule=schedule,
+        architecture=CNNArchitecture(image_shape=(edge, edge), channels=channels),
+        schedule=Clock(epochs // (n_insertions + 1)),
         max_layers=depth + n_insertions,
         max_iter=epochs,
         momentum=momentum,
         random_state=seed,
         **CNN,
     )
-    schedule.start()
+    Clock.started, Clock.log = time.process_time(), []
     model.fit(X, y)
-    return model, np.array(schedule.log).T
+    return model, np.array(Clock.log).T
 
 
 def stages_after(history):

@@ -80,7 +80,7 @@ class Descent(StochasticGradient):
         return self.latest
 
     def set_rate(self, rate):
-        self.learning_rate = self.latest.rate = rate
+        self.learning_rate_init = self.latest.rate = rate
 
 
 class Budget(Monitor):
@@ -102,7 +102,7 @@ class Budget(Monitor):
         self.counted = self.epoch
 
 
-class Selection(InsertionPolicy):
+class CountedInsertion(InsertionPolicy):
     """Also counts what its merits cost."""
 
     flops = 0.0
@@ -136,14 +136,9 @@ def run_variant(setting, variant, seed, init):
     inserts = variant in SELECTIONS
     template = setting.network(len(setting.at) if variant == "extended" else 0)
     network = initial(template, seed + 10_000 * (variant == "extended"), init, training.X)
-    solver = Descent(
-        learning_rate=setting.rate,
-        batch_size=setting.batch,
-        generator=torch.Generator().manual_seed(seed),
-        momentum=0.0,
-        patience=None,
-    )
-    policy = Selection(
+    solver = Descent(setting.rate, learning_rate="constant", batch_size=setting.batch, momentum=0.0)
+    solver = solver.seeded(torch.Generator().manual_seed(seed))
+    policy = CountedInsertion(
         problem=training,
         schedule=AtEpochs(setting.at if inserts else ()),
         norm="frobenius",
@@ -165,7 +160,6 @@ def run_variant(setting, variant, seed, init):
         max_iter=setting.epochs,
         monitor=monitor,
         history=history,
-        criterion="objective",
     )
     seconds = time.perf_counter() - started
     selection = 0.0 if variant == "random" else policy.flops

@@ -15,6 +15,7 @@ import numpy as np
 from benchmarks._report import write
 from skgrow import GrowingRegressor
 from skgrow.datasets import make_ridge
+from skgrow.growth import PolarSearch
 
 
 def n_parameters(model):
@@ -34,7 +35,7 @@ def rmse(model, X, y):
 def run(seed, neurons):
     X, y = make_ridge("10d", n_samples=4000, random_state=seed)
     X_test, y_test = make_ridge("10d", n_samples=4000, random_state=1000 + seed)
-    settings = {"activation": "relu", "n_exchanges": 0, "random_state": seed}
+    settings = {"activation": "relu", "search": PolarSearch(n_exchanges=0), "random_state": seed}
     rows, allowed = [], None
     for name in ("deep", "one layer"):
         if name == "deep":

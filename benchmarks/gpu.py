@@ -116,7 +116,7 @@ def epoch(X, Y, batch_size):
     n, d = X.shape
     h = EPOCH_NEURONS
     generator = torch.Generator().manual_seed(0)
-    solver = Adam(learning_rate=1e-3, batch_size=batch_size, generator=generator)
+    solver = Adam(batch_size=batch_size).seeded(generator)
     state = solver.start(network(d, h, X.device, X.dtype), Problem(X, Y))
     # forward and the gradients of both layers; back through the output layer
     return state.step, 2.0 * n * (2 * d * h + 3 * h)

@@ -15,8 +15,8 @@ The target is the mean loss of the epoch that the better of the two single level
 median over the three seeds that tune the rates, which are not among those that are compared. Compared are seconds (the
 process' time on one thread, preparation of the data included) and work units (gradients of the fine network on all
 data; a loss is a third) until an epoch of the *fine* level has a mean loss at or below the target, at which training
-stops (``target_loss``), and the score of that network on the test set. A run that takes five times the epochs ends,
-and counts as infinite.
+stops (``target_loss`` of the cycle), and the score of that network on the test set. A run that takes five times the
+epochs ends, and counts as infinite.
 
     python -m benchmarks.mgopt [--data digits concrete] [--blocks 8 16 32] [--epochs 20] [--seeds 5] [--jobs 2]
         [--only Adam full]
@@ -39,21 +39,21 @@ from sklearn.model_selection import train_test_split
 from benchmarks._report import bars, table, write
 from benchmarks._tabular_data import CLASSIFICATION, REGRESSION
 from skgrow import MGOptClassifier, MGOptRegressor
-from skgrow.estimators import _mgopt_run
-from skgrow.multilevel import DepthHierarchy
+from skgrow.multilevel import Cycle, DepthHierarchy, _train, build_levels
+from skgrow.training import StageMonitor
 
 WIDTH, TUNING_SEEDS = 32, (100, 101, 102)
 RATES = {"SGD": (0.01, 0.03, 0.1, 0.3), "Adam": (0.001, 0.003, 0.01, 0.03)}
-TWO, EXACT = {"cycle": "two-level"}, {"correction": "exact"}
-VARIANTS = {
+TWO, V, EXACT = {"kind": "two-level"}, {"kind": "V"}, {"correction": "exact"}
+VARIANTS = {  # parameters of the estimator, and of its cycle
     "SGD": {"n_levels": 1, "solver": "sgd"},
     "Adam": {"n_levels": 1},
-    "two-level plain": TWO,
-    "two-level (3.6)": TWO | {"correction": True},
-    "two-level exact": TWO | EXACT,
-    "V plain": {"cycle": "V"},
-    "V (3.6)": {"cycle": "V", "correction": True},
-    "V exact": {"cycle": "V"} | EXACT,
+    "two-level plain": {"cycle": TWO},
+    "two-level (3.6)": {"cycle": TWO | {"correction": True}},
+    "two-level exact": {"cycle": TWO | EXACT},
+    "V plain": {"cycle": V},
+    "V (3.6)": {"cycle": V | {"correction": True}},
+    "V exact": {"cycle": V | EXACT},
     "full": {},
     "full linear": {"hierarchy": DepthHierarchy("linear")},
     "full, blind": {},
@@ -75,14 +75,21 @@ def data(name, seed):
     return train_test_split(X, y, test_size=size, random_state=seed, stratify=y if name in CLASSIFICATION else None)
 
 
-class Clock(_mgopt_run._FineMonitor):
+class Clock(StageMonitor):
     """Notes time and work at the end of every epoch of the fine level."""
 
-    blind, notes = None, []
+    blind, notes, work = None, [], None
+
+    @staticmethod
+    def levels(*args):
+        """Build levels, and keep where their work is counted."""
+        found = build_levels(*args)
+        Clock.work = found[0].work
+        return found
 
     def iteration(self, value):
         super().iteration(value)
-        Clock.notes.append((time.process_time(), sum(self.run.levels[0].problem.work.units), value))
+        Clock.notes.append((time.process_time(), sum(Clock.work.units), value))
         self.stopped = self.stopped or (Clock.blind is not None and value <= Clock.blind)
 
 
@@ -92,15 +99,16 @@ def train(name, blocks, seed, variant, rate, target, epochs):
     kind = MGOptRegressor if name in REGRESSION else MGOptClassifier
     Clock.blind, Clock.notes = (target if "blind" in variant else None), []
     settings = {
-        "target_loss": None if "blind" in variant else target,
         "early_stopping": False,
         "max_iter": epochs,
         "tol": 0.0,
         "n_iter_no_change": epochs,
         "learning_rate_init": rate,
     }
-    estimator = kind(hidden_layer_sizes=(WIDTH,) * (blocks + 1), random_state=seed, **settings, **VARIANTS[variant])
-    with mock.patch.object(_mgopt_run, "_FineMonitor", Clock), warnings.catch_warnings():
+    settings |= VARIANTS[variant]
+    settings["cycle"] = Cycle(**settings.get("cycle", {}), target_loss=None if "blind" in variant else target)
+    estimator = kind(hidden_layer_sizes=(WIDTH,) * (blocks + 1), random_state=seed, **settings)
+    with mock.patch.multiple(_train, StageMonitor=Clock, build_levels=Clock.levels), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         started = time.process_time()
         estimator.fit(X, y)

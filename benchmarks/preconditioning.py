@@ -168,13 +168,13 @@ def start(part, method, rate, damping, seed):
     """Return the solver's state before the first step."""
     setting, data = SETTINGS[part], problem(part)
     settings = {
-        "learning_rate": 0.1 if rate is None else rate,
+        "learning_rate_init": 0.1 if rate is None else rate,
+        "learning_rate": "constant",
         "batch_size": setting.batch,
-        "generator": torch.Generator().manual_seed(seed),
-        "patience": None,
         "preconditioner": None if method.make is None else method.make(damping),
     }
     solver = Adam(**settings) if method.solver == "adam" else StochasticGradient(momentum=method.momentum, **settings)
+    solver = solver.seeded(torch.Generator().manual_seed(seed))
     return solver.start(glorot(MLP(setting.sizes, None, Activation(setting.activation)), seed, data.X), data)
 
 

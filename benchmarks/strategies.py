@@ -20,9 +20,10 @@ from benchmarks._tabular_data import REGRESSION
 from benchmarks.ridge import N_HELD_OUT, N_SAMPLES, median, quartiles, select
 from skgrow import GrowingRegressor
 from skgrow.datasets import make_ridge
-from skgrow.growth import SEARCHES
+from skgrow.growth import Firefly, GradMax, PolarSearch, RandomSearch
 
 TABULAR = ("diabetes", "concrete")
+SEARCHES = {"polar": PolarSearch, "random": RandomSearch, "gradmax": GradMax, "firefly": Firefly}
 
 #: Penalties, fixed for all searches: the ridge tasks have no noise. The evidence would stop some sooner than others.
 ALPHA = dict.fromkeys(N_SAMPLES, 1e-6) | dict.fromkeys(TABULAR, 1.0)
@@ -43,11 +44,10 @@ def run(name, n_neurons, search, seed):
     model = GrowingRegressor(
         activation="relu",
         alpha=ALPHA[name],
-        search=SEARCHES[search](),
+        search=SEARCHES[search](n_exchanges=0),
         max_neurons=n_neurons,
-        n_exchanges=0,
-        n_iter_no_change=1000,
-        tol=0,
+        patience=1000,
+        min_decrease=0,
         random_state=seed,
     )
     started = time.perf_counter()

@@ -6,7 +6,7 @@ A residual network of 32 blocks is an Euler scheme of 32 small steps. One of fou
 long, is a coarse scheme of the same equation, and an epoch of it costs a fraction. Multilevel training starts there and
 doubles the blocks whenever progress gets slow; every block starts as a copy of the one it comes from. Coarse grid
 corrections (V-cycles) work on the fine network from the start: each of them costs, and they take longer to pay. The
-corrected gradients of MG/Opt, which theory asks for, make them dearer and here no better.
+corrected gradients of MG/Opt, which theory asks for, make them more expensive and here no better.
 """
 
 import matplotlib.pyplot as plt
@@ -15,17 +15,18 @@ from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from skgrow import MGOptClassifier
+from skgrow.multilevel import Cycle
 
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-settings = {"hidden_layer_sizes": (32,) * 33, "check_every": 2, "coarse_iter": 2, "max_iter": 24}
-settings |= {"early_stopping": False, "random_state": 0}
+settings = {"hidden_layer_sizes": (32,) * 33, "max_iter": 24, "early_stopping": False, "random_state": 0}
+often = {"check_every": 2, "coarse_iter": 2}
 models = {
-    "one level": {"n_levels": 1},
-    "V-cycles": {"cycle": "V"},
-    "V-cycles, corrected gradients": {"cycle": "V", "correction": "exact"},
-    "full: from coarse to fine": {},
+    "one level": {"n_levels": 1, "cycle": Cycle(**often)},
+    "V-cycles": {"cycle": Cycle("V", **often)},
+    "V-cycles, corrected gradients": {"cycle": Cycle("V", correction="exact", **often)},
+    "full: from coarse to fine": {"cycle": Cycle(**often)},
 }
 for name, more in models.items():
     model = MGOptClassifier(**settings, **more).fit(X_train, y_train)

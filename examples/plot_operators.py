@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from skgrow import GrowingRegressor
+from skgrow.growth import PolarSearch
 
 
 def derivative(f, X):
@@ -32,9 +33,9 @@ weight = np.where(at_zero, len(x) // 2, 1.0)  # the boundary value counts half a
 # The sine from its derivative and its value at zero.
 
 slopes = np.where(at_zero, 0.0, np.pi * np.cos(np.pi * x))
-sine = GrowingRegressor(
-    operator=with_value_at_zero(derivative), activation="relu", max_neurons=12, n_exchanges=0, random_state=0
-).fit(x[:, None], slopes, sample_weight=weight)
+settings = {"activation": "relu", "search": PolarSearch(n_exchanges=0), "random_state": 0}
+sine = GrowingRegressor(operator=with_value_at_zero(derivative), max_neurons=12, **settings)
+sine.fit(x[:, None], slopes, sample_weight=weight)
 
 # %%
 # The differential equation :math:`y' = -y`, :math:`y(0) = 1`: the targets are one at zero and zero elsewhere.
@@ -43,7 +44,7 @@ equation = with_value_at_zero(lambda f, X: derivative(f, X) + f(X))
 fine = np.linspace(0, 2, 5001)[1:] - 2e-4  # between the samples as well
 sizes, residuals, errors, solutions = [], [], [], []
 for width in (3, 6, 12, 24):
-    model = GrowingRegressor(operator=equation, activation="relu", max_neurons=width, n_exchanges=0, random_state=0)
+    model = GrowingRegressor(operator=equation, max_neurons=width, **settings)
     model.fit(x[:, None], at_zero.astype(float), sample_weight=weight)
     y, (W, a) = model.predict(fine[:, None]), model.coefs_
     active = fine[:, None] @ W + model.intercepts_[0] > 0
