@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sklearn.base import BaseEstimator
 
+from skgrow._tolerances import SAME_OBJECTIVE
 from skgrow.criteria._evidence import Evidence
 from skgrow.criteria._leave_one_out import leave_one_out
 
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from skgrow.networks import Network
     from skgrow.problem import Problem
 
-#: Relative gain of a criterion that counts as one: less is no reason to exchange neurons or to keep more of them.
+#: Relative gain of a criterion that counts as one: less is no reason to exchange neurons or to keep more of them
+#: (decision 6).
 LEAST_GAIN = 1e-3
 
 
 class Criterion(BaseEstimator):
     """Base of the criteria. A criterion of one's own defines :meth:`value`; larger values are better.
 
-    Where it estimates the loss on new data, the value is minus that estimate.
+    If it estimates the loss on new data, the value is minus that estimate.
     """
 
     #: Name of the column of the history that holds the estimate, beside the column ``"criterion"``; None: no other one.
@@ -103,7 +105,7 @@ class GCV(Criterion):
         return -found.gcv if found else -math.inf
 
     def least_gain(self, problem: Problem) -> float:
-        """Return a nat in total where the loss is in nats."""
+        """Return a nat in total if the loss is in nats."""
         return 1 / problem.total_weight if problem.loss.known_dispersion else 0.0
 
 
@@ -133,7 +135,7 @@ class LogEvidence(Criterion):
         return found.log_evidence if found else -math.inf
 
     def least_gain(self, problem: Problem) -> float:
-        """Return a nat where the loss is in nats."""
+        """Return a nat if the loss is in nats."""
         return 1.0 if problem.loss.known_dispersion else 0.0
 
     def suited_to(self, problem: Problem, *, smooth: bool) -> Criterion:  # noqa: ARG002
@@ -195,7 +197,7 @@ class Objective(Criterion):
 
     def is_kept(self, trained: Any, base: Any) -> bool:
         """Whether a change may stay: it must not raise the objective, beyond rounding."""
-        return trained.criterion >= base.criterion - 1e-14 * abs(base.criterion)
+        return trained.criterion >= base.criterion - SAME_OBJECTIVE * abs(base.criterion)
 
     def becomes_best(self, trained: Any, best: Any, accepted: bool, problem: Problem) -> bool:
         """Whether a trained network takes the place of the best one: every change that stays does."""

@@ -34,10 +34,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from skgrow._tolerances import LARGEST_PENALTY, LEAST_EFFECTIVE, SMALLEST_LOSS, TINY
 from skgrow.networks import Network
 from skgrow.problem import Curvature, DenseCurvature, Loss, Problem
 
-#: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004).
+#: How many times an effective parameter counts in generalised cross-validation (Kim and Gu 2004; decision 6).
 GCV_INFLATION = 1.4
 
 
@@ -57,8 +58,8 @@ class Evidence:
         Logarithm of the marginal likelihood (Laplace approximation), equivalent optima of the same function counted.
         NaN without a penalty, where there is no prior.
     gcv : float
-        Generalised cross-validation: estimated loss on new data; the mean squared error per output where the loss is
-        half of it. Effective parameters count 1.4 times, of a linear model once. Infinite where the network has too
+        Generalised cross-validation: estimated loss on new data; the mean squared error per output if the loss is
+        half of it. Effective parameters count 1.4 times, of a linear model once. Infinite if the network has too
         many of them for the data.
     """
 
@@ -103,8 +104,8 @@ def evidence(
     if not math.isfinite(data_loss) or not curvature.is_finite():
         return Evidence(alpha, math.nan, math.nan, math.nan, math.inf)
     log_det, inverse_diagonal = curvature.damped(ratio, penalised)
-    gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), 1e-3)
-    theta_squared = max(float((network.theta * penalised) @ network.theta), 1e-300)
+    gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), LEAST_EFFECTIVE)
+    theta_squared = max(float((network.theta * penalised) @ network.theta), TINY)
     total = max(n * data_loss, smallest_loss(n_observed))
     dispersion = dispersion_of(loss, total / n, gamma + c, n, c)
     log_evidence = math.nan
@@ -124,7 +125,7 @@ def evidence(
     gcv = generalised_cross_validation(loss, total / n, gamma + c, n, c, inflation)
     next_alpha = alpha
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
-        next_alpha = min(gamma * dispersion / theta_squared, 1e3 * n * curvature.largest())
+        next_alpha = min(gamma * dispersion / theta_squared, LARGEST_PENALTY * n * curvature.largest())
     return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
 
 
@@ -136,13 +137,13 @@ def dispersion_of(loss: Loss, data_loss: float, effective: float, n: float, c: i
 
 
 def per_observation(loss: Loss, n: float, c: int) -> float:
-    """Return the unit of estimated losses on new data: twice the loss and per output where it is half a square."""
+    """Return the unit of estimated losses on new data: twice the loss and per output if it is half a square."""
     return 1.0 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
 
 
 def smallest_loss(n_observed: float) -> float:
     """Return the total loss below which there is only rounding, of targets of size one."""
-    return n_observed * 1e-24
+    return n_observed * SMALLEST_LOSS
 
 
 def generalised_cross_validation(
@@ -159,7 +160,7 @@ def generalised_cross_validation(
 
 
 def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:
-    """Return the penalty to train with next; where nothing is penalised yet, the one of before."""
+    """Return the penalty to train with next; if nothing is penalised yet, the one of before."""
     return alpha if found.alpha == alpha else loss.plug_in_factor * found.alpha
 
 

@@ -29,7 +29,7 @@ from skgrow.problem import Problem, sum_over_samples
 
 
 def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evidence) -> float:
-    """Return the estimated loss on new data, in the units of ``found.gcv``; that itself where H is singular.
+    """Return the estimated loss on new data, in the units of ``found.gcv``; that itself if H is singular.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     Returns
     -------
     float
-        Infinite where there are too many effective parameters for the data, or the loss overflows.
+        Infinite if there are too many effective parameters for the data, or the loss overflows.
     """
     if not math.isfinite(found.gcv):
         return math.inf

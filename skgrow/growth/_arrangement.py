@@ -13,11 +13,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-#: Sine of the angle at which a vector counts as lying on a kink.
-_ON = 1e-12
-
-#: Samples on which a point is tested for lying in a cone.
-_N_PROBES = 64
+from skgrow._tolerances import SAME_KINK
+from skgrow.growth._constants import GROWTH
+from skgrow.problem import CHUNKS, rows_within
 
 
 def path_candidates(X: Tensor, E: Tensor, g: Tensor, delta: float) -> Tensor:
@@ -46,7 +44,7 @@ def path_candidates(X: Tensor, E: Tensor, g: Tensor, delta: float) -> Tensor:
         return _Circles(Z, moments, torch.eye(2).to(Z)[None], delta).best_of_arcs()[0][0]
     planes = torch.linalg.svd(Z[:, None, :], full_matrices=True)[2][:, 1:]  # orthogonal to a sample each
     found, best = [], Z.new_zeros(())
-    rows = max(1, 2**20 // (len(Z) * moments[0].numel()))
+    rows = rows_within(CHUNKS.arc_values, len(Z) * moments[0].numel())
     for some, own in zip(planes.split(rows), Z.split(rows), strict=True):
         circles = _Circles(Z, moments, some, delta)
         V, values = circles.best_of_arcs()
@@ -73,7 +71,7 @@ class _Circles:
 
     def __init__(self, Z: Tensor, moments: Tensor, B: Tensor, delta: float) -> None:
         n, C = len(Z), Z @ B.transpose(1, 2)  # (p, n, 2)
-        on = torch.linalg.vector_norm(C, dim=2) <= _ON * torch.linalg.vector_norm(Z, dim=1)
+        on = torch.linalg.vector_norm(C, dim=2) <= SAME_KINK * torch.linalg.vector_norm(Z, dim=1)
         middle = torch.atan2(C[..., 1], C[..., 0])
         angle = torch.cat([middle - torch.pi / 2, middle + torch.pi / 2], 1).remainder(2 * torch.pi)
         self.angle, order = angle.sort(1)
@@ -119,10 +117,11 @@ class _Circles:
             middle = _directions((self.angle + self.width / 2)[circle, arc])
             inside = (middle[:, None] @ self.B[circle])[:, 0]
             ends = [self.Z[self.sample[circle, end]] for end in (arc, (arc + 1) % self.angle.shape[1])]
-            near = torch.stack([(inside * z).sum(1) * (V * z).sum(1) / (z * z).sum(1) for z in ends]).amin(0) >= -_ON
+            sines = torch.stack([(inside * z).sum(1) * (V * z).sum(1) / (z * z).sum(1) for z in ends])
+            near = sines.amin(0) >= -SAME_KINK
             V, inside = V[near], inside[near]
-            some = self.Z[:: len(self.Z) // _N_PROBES + 1]
-            found.append(V[((inside @ some.T) * (V @ some.T) >= -_ON * some.square().sum(1)).all(1)])
+            some = self.Z[:: len(self.Z) // GROWTH.cone_probes + 1]
+            found.append(V[((inside @ some.T) * (V @ some.T) >= -SAME_KINK * some.square().sum(1)).all(1)])
         return torch.cat(found)
 
 

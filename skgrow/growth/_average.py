@@ -27,12 +27,10 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._member import Member
 from skgrow.networks import average
 from skgrow.training import Trained, of_average
-
-#: A network whose weight would be smaller is left out.
-_LEAST_SHARE = 0.05
 
 
 def shares_of(errors: Sequence[float]) -> list[float]:
@@ -46,7 +44,7 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     Returns
     -------
     list of float
-        Of sum 1, none between 0 and 0.05; all of it for the first of the smallest errors where that is not positive,
+        Of sum 1, none between 0 and 0.05; all of it for the first of the smallest errors if that is not positive,
         or none is finite.
     """
     least = min(errors)
@@ -57,7 +55,7 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     while True:
         total = sum(precisions)
         shares = [precision / total for precision in precisions]
-        if all(share == 0 or share >= _LEAST_SHARE for share in shares):
+        if all(share == 0 or share >= GROWTH.least_share for share in shares):
             return shares
         precisions[shares.index(min(share for share in shares if share > 0))] = 0.0
 

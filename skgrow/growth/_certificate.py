@@ -30,7 +30,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import SAME_OBJECTIVE
 from skgrow.growth._arrangement import path_candidates
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._polar import ascend, polar_value
 from skgrow.growth._search import PolarSearch
 from skgrow.networks import MLP, Activation, widen
@@ -38,18 +40,6 @@ from skgrow.problem import PathNorm, Problem
 from skgrow.solvers._fully_corrective import FullyCorrective, require_path_problem
 from skgrow.training import Action, History, Monitor, Trained, fit
 from skgrow.training._schedules import Plateau
-
-#: Samples up to which the polar problem in the plane is solved exactly: about a second, growing with their square.
-_EXACT_2D = 1000
-
-#: Neurons added at once, and the cosine above which two of them are too much alike to be added together.
-_N_ATOMS, _ALIKE = 20, 0.99
-
-#: Steps of the solver between two additions along a path; two or three are the rule.
-_MAX_STEPS = 50
-
-#: Additions without a lower objective after which the gap is taken for rounding.
-_MAX_STALE = 3
 
 
 def path_norm(network: MLP) -> Tensor:
@@ -69,7 +59,7 @@ def polar_maximum(
     network : MLP
         With one hidden layer of (leaky) ReLU, possibly of width zero.
     search : PolarSearch
-        With ``normalization="parameter"``; used where the maximum is not found exactly.
+        With ``normalization="parameter"``; used if the maximum is not found exactly.
     generator : torch.Generator
         For the search.
 
@@ -101,23 +91,24 @@ def _polar_maxima(
         raise ValueError(f"The search needs normalization='parameter'; got {search.normalization!r}.")
     X, g, activation = problem.X, problem.g, network.activation
     E = _centred_residual(problem, network)
-    exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
+    exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= GROWTH.certified_plane_rows)
     if exact:
         V = path_candidates(X, E, g, activation.negative_slope)
     else:
         (W, _), (b, _) = network.weights, network.biases
-        block = search.search(X, E, g, activation, block_size=_N_ATOMS, live=W, generator=generator)
+        block = search.search(X, E, g, activation, block_size=GROWTH.atoms, live=W, generator=generator)
         found = [torch.cat([block.W, block.b[:, None]], 1)] if block is not None else []
         start = torch.cat([*found, torch.cat([W, b[:, None]], 1)])
         start = start[(start != 0).any(1)]
-        V = ascend(X, E, g, activation, torch.cat([start, -start]), "parameter", n_steps=40)
+        V = torch.cat([start, -start])
+        V = ascend(X, E, g, activation, V, "parameter", n_steps=GROWTH.path_ascent_steps)
     V = V / torch.linalg.vector_norm(V, dim=1, keepdim=True)
     values = polar_value(X, E, g, activation, V, "parameter") * problem.total_weight
     order = values.argsort(descending=True, stable=True)
     chosen: list[int] = []
-    while len(order) and len(chosen) < _N_ATOMS:
+    while len(order) and len(chosen) < GROWTH.atoms:
         chosen.append(int(order[0]))
-        order = order[V[order] @ V[chosen[-1]] < _ALIKE]
+        order = order[V[order] @ V[chosen[-1]] < GROWTH.alike_cosine]
     return V[chosen], values[chosen], exact
 
 
@@ -177,7 +168,7 @@ class CertificatePolicy:
     generator : torch.Generator
         For the search.
     search : PolarSearch, optional
-        With ``normalization="parameter"``; finds neurons where the best one is not known exactly.
+        With ``normalization="parameter"``; finds neurons if the best one is not known exactly.
     max_neurons : int, default=100
         Budget of hidden neurons.
     tol : float, default=1e-8
@@ -207,9 +198,9 @@ class CertificatePolicy:
         }
         room = self.max_neurons - network.layer_sizes[1]
         # the last rounds, which close the gap, lower the objective by no more than rounding
-        self.stale = self.stale + 1 if objective >= self.least * (1 - 1e-14) else 0
+        self.stale = self.stale + 1 if objective >= self.least * (1 - SAME_OBJECTIVE) else 0
         self.least = min(objective, self.least)
-        if gap <= self.tol * objective or maximum <= problem.alpha or room <= 0 or self.stale > _MAX_STALE:
+        if gap <= self.tol * objective or maximum <= problem.alpha or room <= 0 or self.stale > GROWTH.stale_additions:
             return None
         V = V[values > problem.alpha][:room]
         wider, kept = widen(network, 0, V[:, :-1], V[:, -1], V.new_zeros(network.layer_sizes[-1], len(V)))
@@ -252,7 +243,7 @@ def optimal_path(
             FullyCorrective(),
             policy,
             Plateau(),
-            max_iter=_MAX_STEPS,
+            max_iter=GROWTH.path_steps,
             monitor=monitor,
             history=history,
         )

@@ -15,6 +15,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import COLLINEAR, FORM_RIDGE, NO_RESIDUAL, SAME_KINK, TINY, ZERO_DISCRIMINANT
 from skgrow.growth._polar import polar_value
 from skgrow.networks import Activation
 
@@ -47,7 +48,7 @@ def exact_neuron(
     if X.shape[1] == 2 and normalization == "feature":
         mean = X.mean(0)
         _, size, directions = torch.linalg.svd(X - mean, full_matrices=False)
-        if len(size) < 2 or size[1] <= 1e-12 * size[0]:  # samples on a line: the problem on that line
+        if len(size) < 2 or size[1] <= COLLINEAR * size[0]:  # samples on a line: the problem on that line
             along = directions[:1]
             w, b = exact_neuron((X - mean) @ along.T, E, g, activation, normalization)
             return w @ along, b - w @ (along @ mean)
@@ -110,19 +111,19 @@ def _mixed_sums(values: Tensor, delta: float) -> Tensor:
 
 
 def _roots(quad: Tensor, lin: Tensor, const: Tensor) -> tuple[Tensor, Tensor]:
-    """Real roots of ``quad t^2 + lin t + const``, NaN or infinite where there is none; stable for small ``quad``."""
+    """Real roots of ``quad t^2 + lin t + const``, NaN or infinite if there is none; stable for small ``quad``."""
     disc = lin * lin - 4 * quad * const
     root = -0.5 * (lin + torch.copysign(disc.clamp_min(0).sqrt(), lin))
     bad = torch.full_like(disc, float("nan"))
-    real = disc >= -1e-12 * lin * lin
+    real = disc >= -ZERO_DISCRIMINANT * lin * lin
     return torch.where(real, root / quad, bad), torch.where(real, const / root, bad)
 
 
 def _candidates_2d(X: Tensor, E: Tensor, g: Tensor, delta: float, normalization: str) -> Tensor:
     n = len(X)
     Z = torch.cat([X, torch.ones_like(X[:, :1])], 1)
-    if normalization == "parameter":  # no kink of G where E = 0
-        support = E.abs().amax(1) > 1e-14 * E.abs().max()
+    if normalization == "parameter":  # no kink of G if E = 0
+        support = E.abs().amax(1) > NO_RESIDUAL * E.abs().max()
         if not bool(support.any()):
             return torch.eye(3, dtype=X.dtype, device=X.device)
         Z, E, g = Z[support], E[support], g[support]
@@ -144,7 +145,7 @@ def _around_pivot(
     _, _, basis = torch.linalg.svd(Z[pivot : pivot + 1], full_matrices=True)
     B = basis[1:]  # (2, 3)
     C = Z @ B.T
-    others = torch.linalg.vector_norm(C, dim=1) > 1e-12 * torch.linalg.vector_norm(Z, dim=1)
+    others = torch.linalg.vector_norm(C, dim=1) > SAME_KINK * torch.linalg.vector_norm(Z, dim=1)
     on_line = ~others
     angles = torch.remainder(torch.atan2(C[others, 1], C[others, 0]) + torch.pi / 2, torch.pi)
     breaks = torch.unique(angles)
@@ -177,9 +178,9 @@ def _around_pivot(
 
 def _top_generalised(A: Tensor, D: Tensor) -> Tensor:
     """Top generalised eigenvectors of pairs (A, D), with D regularised on its null space."""
-    size = D.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(1e-300)
+    size = D.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(TINY)
     eye = torch.eye(D.shape[-1], dtype=D.dtype, device=D.device)
-    factor = torch.linalg.cholesky(D + (1e-13 * size)[:, None, None] * eye)
+    factor = torch.linalg.cholesky(D + (FORM_RIDGE * size)[:, None, None] * eye)
     half = torch.linalg.solve_triangular(factor, A, upper=False)
     inner = torch.linalg.solve_triangular(factor, half.transpose(-2, -1), upper=False)
     _, vectors = torch.linalg.eigh(0.5 * (inner + inner.transpose(-2, -1)))

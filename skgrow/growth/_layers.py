@@ -12,6 +12,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LINEARISED_RIDGE, SPANNED_SQUARE
+from skgrow.growth._constants import GROWTH
 from skgrow.networks import MLP
 from skgrow.problem import Problem, damped_cholesky, gram_matrix, layer_problem, sum_over_samples
 
@@ -38,7 +40,8 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
     root = g.sqrt()[:, None]
     C = torch.linalg.lstsq(basis * root, features * root, driver="gelsd" if g.device.type == "cpu" else None).solution
     rest = features - basis @ C
-    rest = rest * (g @ rest.square() > 1e-12 * (g @ features.square()))  # in the span of the old ones: rounding alone
+    # in the span of the old ones: rounding alone
+    rest = rest * (g @ rest.square() > SPANNED_SQUARE * (g @ features.square()))
     n_next, m = network.layer_sizes[layer + 2], len(b)
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor, rest: Tensor) -> tuple[Tensor, Tensor]:
@@ -55,7 +58,7 @@ def linearised_refit(network: MLP, problem: Problem, layer: int, W: Tensor, b: T
 
     size = 2 * problem.Y.shape[1] * n_next * (m + 2) * problem.X.element_size()
     gram, moments = sum_over_samples(chunk, problem.X, problem.Y, g, rest, bytes_per_row=size)
-    ridge = gram.diagonal().mean() * 1e-8 + problem.ridge
+    ridge = gram.diagonal().mean() * LINEARISED_RIDGE + problem.ridge
     factor = damped_cholesky(gram, torch.full_like(gram[0], float(ridge)))
     solution = torch.cholesky_solve(moments.reshape(-1, 1), factor)[:, 0]
     return solution.view(n_next, m), C, 0.5 * float(solution @ moments.reshape(-1))
@@ -80,7 +83,7 @@ def append_inside(network: MLP, problem: Problem, layer: int, W: Tensor, b: Tens
 
     silent = at(0.0)
     highest = float(problem.objective(silent))
-    for k in range(8):
+    for k in range(GROWTH.halvings):
         grown = at(0.5**k)
         if float(problem.objective(grown)) <= highest:
             return grown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skgrow.criteria import Criterion
+from skgrow.growth._constants import GROWTH
 from skgrow.networks import MLP, Activation
 from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, Problem
 from skgrow.solvers import output_gauss_newton, refit_output
@@ -53,5 +54,5 @@ def _minimised(network: MLP, problem: Problem) -> MLP:
     while True:
         network, before = refit_output(network, problem), value
         value = float(problem.objective(network))
-        if problem.loss.is_quadratic or not value < before - 1e-6 * abs(before):
+        if problem.loss.is_quadratic or not value < before - GROWTH.linear_tol * abs(before):
             return network

@@ -10,14 +10,12 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LEAST_ALPHA
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
 from skgrow.problem import DenseCurvature, Problem, damped_cholesky
 from skgrow.solvers import output_gauss_newton
 from skgrow.training import BUDGETS, Trained, is_evidence_cheap
-
-#: Penalty that takes the place of none, in evidence and covariance.
-_LEAST_ALPHA = 1e-12
 
 
 @dataclass
@@ -70,7 +68,7 @@ class Member:
         if cheap or not problem.curvature.is_exact:
             self.curvature = problem.curvature_at(network)
         if self.curvature is not None and self.curvature.is_finite():
-            task = problem.at(max(trained.alpha, _LEAST_ALPHA))
+            task = problem.at(max(trained.alpha, LEAST_ALPHA))
             trained.evidence = evidence(network, task, self.curvature, data_loss=trained.loss, update=False)
 
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
@@ -99,7 +97,7 @@ class Member:
             certain = trained.network.n_parameters - len(root)
             root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
             biases.append([0.0] * len(biases[0]))
-        unseen = noise / max(trained.alpha, _LEAST_ALPHA) if whole else 0.0
+        unseen = noise / max(trained.alpha, LEAST_ALPHA) if whole else 0.0
         return {"share": share, "biases": biases, "root": root.to("cpu").numpy(), "unseen": unseen}
 
 

@@ -18,8 +18,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import CANCELLED, DEPENDENT, TINY, VANISHING
+from skgrow.growth._constants import GROWTH
 from skgrow.networks import Activation
-from skgrow.problem import Operator
+from skgrow.problem import CHUNKS, Operator, rows_within
 
 
 def neuron_features(X: Tensor, activation: Activation, V: Tensor, operator: Operator | None = None) -> Tensor:
@@ -72,7 +74,7 @@ def polar_value(
     Returns
     -------
     Tensor of shape (k,)
-        Zero where a feature vanishes on the data.
+        Zero if a feature vanishes on the data.
     """
     if normalization not in ("feature", "parameter"):
         raise ValueError(f"normalization must be 'feature' or 'parameter'; got {normalization!r}.")
@@ -88,11 +90,11 @@ def polar_value(
         rest = H - Q @ (Q.T @ H)
         norm = torch.linalg.vector_norm(rest, dim=0)
         rounding = largest @ V_rows[:, :-1].abs().T + V_rows[:, -1].abs()
-        small = norm <= torch.maximum(1e-10 * torch.linalg.vector_norm(H, dim=0), 1e-12 * rounding)
-        value = torch.linalg.vector_norm(rest.T @ (E * root), dim=1) / norm.clamp_min(1e-300)
+        small = norm <= torch.maximum(VANISHING * torch.linalg.vector_norm(H, dim=0), CANCELLED * rounding)
+        value = torch.linalg.vector_norm(rest.T @ (E * root), dim=1) / norm.clamp_min(TINY)
         return torch.where(small, torch.zeros_like(value), value)
 
-    return torch.cat([chunk(rows) for rows in V.split(max(1, 2**22 // len(E)))])
+    return torch.cat([chunk(rows) for rows in V.split(rows_within(CHUNKS.feature_values, len(E)))])
 
 
 def ascend(
@@ -104,7 +106,7 @@ def ascend(
     normalization: str = "feature",
     Q: Tensor | None = None,
     *,
-    n_steps: int = 20,
+    n_steps: int = GROWTH.ascent_steps,
     operator: Operator | None = None,
 ) -> Tensor:
     """Raise :func:`polar_value` from many starts at once by projected gradient ascent; no start ends lower.
@@ -113,20 +115,20 @@ def ascend(
     varies slowly with its length, so steps are relative to that length, each start with a step size of its own.
     """
     values = polar_value(X, E, g, activation, V, normalization, Q, operator)
-    step = V.new_full((len(V), 1), 0.3)
+    step = V.new_full((len(V), 1), GROWTH.first_ascent)
     for _ in range(n_steps):
         moved = V.detach().requires_grad_()
         with torch.enable_grad():
             total = polar_value(X, E, g, activation, moved, normalization, Q, operator).sum()
             (slope,) = torch.autograd.grad(total, moved)
         slope = torch.nan_to_num(slope)
-        slope = slope / torch.linalg.vector_norm(slope, dim=1, keepdim=True).clamp_min(1e-300)
+        slope = slope / torch.linalg.vector_norm(slope, dim=1, keepdim=True).clamp_min(TINY)
         trial = V + step * torch.linalg.vector_norm(V, dim=1, keepdim=True) * slope
         reached = polar_value(X, E, g, activation, trial, normalization, Q, operator)
         better = reached > values
         V = torch.where(better[:, None], trial, V)
         values = torch.where(better, reached, values)
-        step = torch.where(better[:, None], step * 1.5, step * 0.3)
+        step = torch.where(better[:, None], step * GROWTH.ascent_rise, step * GROWTH.ascent_fall)
     return V
 
 
@@ -147,4 +149,4 @@ def orthonormal(basis: Tensor, root: Tensor) -> Tensor:
     scaled = basis * root
     scaled = scaled / torch.linalg.vector_norm(scaled, dim=0).clamp_min(torch.finfo(scaled.dtype).tiny)
     U, size, _ = torch.linalg.svd(scaled, full_matrices=False)
-    return U[:, size > 1e-10 * size.max()]
+    return U[:, size > DEPENDENT * size.max()]

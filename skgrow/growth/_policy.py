@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LARGEST_BALANCE, LEAST_WIDTH, MERGED_LOSS
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._polar import refit_decrease
 from skgrow.growth._search import Block
@@ -17,9 +19,6 @@ from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
 from skgrow.problem import Problem, head_of, joined, layer_problem
 from skgrow.solvers._output_layer import leave_out_losses, refit_output
 from skgrow.training import Action, History, Trained, lowered
-
-#: Half widths of smoothing, relative to the spread of a neuron's pre-activation over the number of neurons.
-_SMOOTHING = (2.0, 0.5)
 
 
 @dataclass(frozen=True)
@@ -103,7 +102,7 @@ class GrowthPolicy:
         self._refitted: tuple[Problem, MLP, MLP] | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
-        """Answer with a growth of the current network, an exchange in the best one, or None where neither pays."""
+        """Answer with a growth of the current network, an exchange in the best one, or None if neither pays."""
         last = history[-1]
         if last["action"] == "grow":
             self.stale = 0 if best is current and last["accepted"] else self.stale + 1
@@ -207,7 +206,7 @@ class GrowthPolicy:
         head, problem = head_of(network, problem)
         n_blocks = self.max_extensions
         if n_blocks is None:
-            n_blocks = max(1, round(head.layer_sizes[1] / (4 * self.block_size)))
+            n_blocks = max(1, round(head.layer_sizes[1] / (GROWTH.widths_per_growth * self.block_size)))
         grown, added = self._append(head, problem, block), len(block.b)
         for _ in range(n_blocks - 1):
             if added >= room:
@@ -232,12 +231,12 @@ class GrowthPolicy:
         return grown, positions(network, grown)
 
     def merged(self, network: MLP, problem: Problem) -> MLP:
-        """Return the network with equal neurons collapsed, the same one where there are none."""
+        """Return the network with equal neurons collapsed, the same one if there are none."""
         narrower, _ = merge(network, problem.X, self.merge_tol)
         if narrower.layer_sizes == network.layer_sizes:
             return network
         rise = float(problem.data_loss(narrower)) - float(problem.data_loss(network))
-        return narrower if rise <= 1e-9 * abs(float(problem.data_loss(network))) else network
+        return narrower if rise <= MERGED_LOSS * abs(float(problem.data_loss(network))) else network
 
     def _append(self, head: MLP, problem: Problem, block: Block) -> MLP:
         silent = block.W.new_zeros(head.layer_sizes[-1], len(block.b))
@@ -269,7 +268,7 @@ class GrowthPolicy:
         if not (self.relax and network.activation.is_piecewise_linear):
             return network, problem
         settled = network
-        for level in _SMOOTHING:
+        for level in GROWTH.smoothing:
             settled = settled.with_smoothing(smoothing_widths(settled, problem, level))
             settled, problem = self.descend(settled, problem)
         settled = refit_output(balance(settled.with_smoothing(None)), problem)
@@ -349,7 +348,7 @@ class GrowthPolicy:
             block_size=size or self.block_size,
             basis=basis,
             live=network.weights[layer],
-            support=min(0.25, problem.support * (X.shape[1] + 2) / problem.total_weight),
+            support=min(GROWTH.largest_support, problem.support * (X.shape[1] + 2) / problem.total_weight),
             generator=self.generator,
             operator=operator,
         )
@@ -389,7 +388,8 @@ def balance(network: MLP) -> MLP:
     for layer in range(len(weights) - 1):
         incoming = (weights[layer].square().sum(1) + biases[layer].square()).sqrt()
         factor = (torch.linalg.vector_norm(weights[layer + 1], dim=0) / incoming).sqrt()
-        factor = torch.where(torch.isfinite(factor) & (factor > 0), factor.clamp(1e-4, 1e4), torch.ones_like(factor))
+        bounded = factor.clamp(1 / LARGEST_BALANCE, LARGEST_BALANCE)
+        factor = torch.where(torch.isfinite(factor) & (factor > 0), bounded, torch.ones_like(factor))
         weights[layer], biases[layer] = weights[layer] * factor[:, None], biases[layer] * factor
         weights[layer + 1] = weights[layer + 1] / factor
     return MLP.from_arrays(weights, biases, network.activation)
@@ -403,5 +403,5 @@ def smoothing_widths(network: MLP, problem: Problem, level: float) -> list[Tenso
         inputs = network.hidden(problem.X, layer)
         Z = torch.addmm(network.biases[layer], inputs, network.weights[layer].T)
         deviation = (weight @ (Z - weight @ Z).square()).sqrt()
-        widths.append((level / max(1, Z.shape[1]) * deviation).clamp_min(1e-12))
+        widths.append((level / max(1, Z.shape[1]) * deviation).clamp_min(LEAST_WIDTH))
     return widths

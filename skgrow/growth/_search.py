@@ -10,25 +10,20 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from skgrow._tolerances import (
+    CHOSEN_SQUARE,
+    COVARIANCE_RIDGE,
+    CUMULATIVE_ROUNDING,
+    LEAST_PIVOT,
+    SPANNED_SQUARE,
+    SUBSET_RIDGE,
+    TINY,
+)
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._polar import ascend, neuron_features, orthonormal, polar_value, refit_decrease
 from skgrow.networks import Activation
-from skgrow.problem import CHUNK_BYTES, Operator
-
-#: Slopes of smooth candidate neurons, in units of one over the standard deviation of the projection. The roughness
-#: (integral of the squared second derivative) of a sigmoid grows with the cube of its slope, and one steeper than 1 has
-#: to promise that many times the decrease: training makes a neuron steeper where the data ask for it, but a steep one
-#: that fits a few samples stays.
-_SLOPES = (0.25, 0.5, 1.0, 2.0, 4.0)
-
-#: Rows per feature from which directions are fitted to the residual: with fewer they fit its noise.
-_ROWS_PER_FEATURE = 10
-
-#: Largest number of subsets of thresholds tried per direction; above it the block is built greedily.
-_MAX_SUBSETS = 2000
-
-#: Points up to which the arrangement of a 2-D data set is searched exactly.
-_EXACT_2D = 64
+from skgrow.problem import CHUNKS, Operator, rows_per_chunk
 
 
 @dataclass(frozen=True)
@@ -149,7 +144,7 @@ class PolarSearch(Search):
         generator: torch.Generator,
         operator: Operator | None = None,
     ) -> Block | None:
-        """Return the best block found, or None where nothing lowers the loss.
+        """Return the best block found, or None if nothing lowers the loss.
 
         Parameters
         ----------
@@ -207,7 +202,7 @@ class PolarSearch(Search):
         V = torch.cat([slopes[..., None] * U[:, None, :], biases[..., None]], 2)  # (k, K, d + 1)
         if self.normalization == "parameter":
             values = polar_value(X, E, g, activation, V.flatten(0, 1), "parameter", operator=operator)
-            starts = _best_per_direction(V, values)[: max(8, block_size)]
+            starts = _best_per_direction(V, values)[: max(GROWTH.ascents, block_size)]
             best = self._polish(X, E, g, activation, starts, None, operator=operator)[:block_size]
             return _block(best.to(given), refit_decrease(X, E, g, activation, best, operator))
         Q = orthonormal(E.new_ones(len(E), 1) if basis is None else basis, root)
@@ -222,7 +217,7 @@ class PolarSearch(Search):
         score, chosen = self._score(features, root, target, activation, V, Q, favour=favour, size=block_size)
         if block_size == 1:
             values = polar_value(X, E, g, activation, V.flatten(0, 1), "feature", Q, operator)
-            pool = torch.cat([chosen, _best_per_direction(V, values)[:8]])
+            pool = torch.cat([chosen, _best_per_direction(V, values)[: GROWTH.ascents]])
             chosen = self._polish(X, E, g, activation, pool, Q, operator=operator)[:1]
             score = float(polar_value(X, E, g, activation, chosen, "feature", Q, operator)[0]) ** 2
         return _block(chosen.to(given), 0.5 * score) if score > 0 else None
@@ -241,7 +236,7 @@ class PolarSearch(Search):
     def _directions(
         self, X: Tensor, E: Tensor | None, g: Tensor, live: Tensor | None, generator: torch.Generator
     ) -> Tensor:
-        d, k = X.shape[1], max(4, self.n_directions // 4)
+        d, k = X.shape[1], max(GROWTH.least_directions, self.n_directions // GROWTH.direction_kinds)
         if d == 1:
             return X.new_ones(1, 1)
         signs = _normal((k, d), generator, X)
@@ -249,13 +244,13 @@ class PolarSearch(Search):
         parts = [_normal((k, d), generator, X), X[first] - X[second]]
         if E is not None:
             M = X * (E * g[:, None])[:, :1]
-            for _ in range(5):
+            for _ in range(GROWTH.sign_steps):
                 signs = torch.sign(signs @ M.T) @ M
             parts.append(signs)
-        if E is not None and _n_distinct(X) >= _ROWS_PER_FEATURE * d:
+        if E is not None and _n_distinct(X) >= GROWTH.rows_per_feature * d:
             centred = X - g @ X
             covariance = (centred * g[:, None]).T @ centred
-            ridge = covariance.diagonal().mean().clamp_min(1e-300) * 1e-6
+            ridge = covariance.diagonal().mean().clamp_min(TINY) * COVARIANCE_RIDGE
             moments = (centred * g[:, None]).T @ E
             ridge = ridge * torch.eye(d, dtype=X.dtype, device=X.device)
             parts = [torch.linalg.solve(covariance + ridge, moments).T, moments.T, *parts]
@@ -289,11 +284,12 @@ class PolarSearch(Search):
                 thresholds = 0.5 * (thresholds + ordered.gather(1, places.clamp_max(len(P) - 1)))
             return torch.ones_like(thresholds), -thresholds
         mean = g @ P
-        deviation = (g @ (P - mean).square()).sqrt().clamp_min(1e-300)
-        per_slope = max(1, K // len(_SLOPES))
+        deviation = (g @ (P - mean).square()).sqrt().clamp_min(TINY)
+        per_slope = max(1, K // len(GROWTH.candidate_slopes))
         levels = (torch.arange(per_slope, dtype=P.dtype, device=P.device) + 0.5) / per_slope
         thresholds = _weighted_quantiles(ordered, cumulative, levels)
-        slopes = torch.tensor(_SLOPES, dtype=P.dtype, device=P.device)[None, :, None] / deviation[:, None, None]
+        slopes = torch.tensor(GROWTH.candidate_slopes, dtype=P.dtype, device=P.device)
+        slopes = slopes[None, :, None] / deviation[:, None, None]
         biases = -slopes * thresholds[:, None, :]
         return slopes.expand_as(biases).reshape(len(mean), -1), biases.reshape(len(mean), -1)
 
@@ -305,7 +301,7 @@ class PolarSearch(Search):
         if activation.is_piecewise_linear:
             return torch.ones_like(slopes)
         deviation = (g @ (P - g @ P).square()).sqrt()
-        return (slopes * deviation[:, None]).clamp_min(1).pow(-3)
+        return (slopes * deviation[:, None]).clamp_min(1).pow(-GROWTH.steepness_power)
 
     def _score(
         self,
@@ -328,8 +324,8 @@ class PolarSearch(Search):
         k, K, _ = V.shape
         n = len(root)
         per_direction = 3 * K * n * V.element_size()
-        rows = max(1, min(k, 4 * CHUNK_BYTES.get(V.device.type, CHUNK_BYTES["cpu"]) // per_direction))
-        kept = max(4 * size, 4 * rows)
+        rows = max(1, min(k, rows_per_chunk(V.device.type, per_direction, CHUNKS.candidate_chunks)))
+        kept = GROWTH.kept_candidates * max(size, rows)
         best_score, best = 0.0, V.new_zeros(0, V.shape[-1])
         pool_features, pool_neurons, pool_favour = [], [], []
         for start in range(0, k, rows):
@@ -351,13 +347,13 @@ class PolarSearch(Search):
 
     @staticmethod
     def _without(Q: Tensor, features: Tensor) -> Tensor:
-        """Weighted features without their part in the span of Q, normalised; zero where nothing is left."""
+        """Weighted features without their part in the span of Q, normalised; zero if nothing is left."""
         flat = features.flatten(0, 1)  # neurons in rows: what follows runs along rows
         before = flat.square().sum(-1)
         flat -= (flat @ Q) @ Q.T
         norms = flat.square().sum(-1)
-        usable = norms > 1e-12 * before
-        flat *= (usable / norms.clamp_min(1e-300).sqrt())[:, None]
+        usable = norms > SPANNED_SQUARE * before
+        flat *= (usable / norms.clamp_min(TINY).sqrt())[:, None]
         return flat.view(features.shape)
 
     def _polish(
@@ -371,9 +367,9 @@ class PolarSearch(Search):
         *,
         operator: Operator | None,
     ) -> Tensor:
-        """Let neurons ascend, join the exact solution where there is one, and sort them by value."""
+        """Let neurons ascend, join the exact solution if there is one, and sort them by value."""
         V = ascend(X, E, g, activation, V, self.normalization, Q, operator=operator)
-        exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= _EXACT_2D)
+        exact = X.shape[1] == 1 or (X.shape[1] == 2 and len(X) <= GROWTH.searched_plane_rows)
         constant_only = Q is None or Q.shape[1] == 1
         if exact and activation.is_piecewise_linear and constant_only and operator is None:
             found = exact_neuron(X, E, g, activation, self.normalization)
@@ -383,7 +379,7 @@ class PolarSearch(Search):
 
 
 def _double(A: Tensor) -> Tensor:
-    """Double precision, on the CPU where the device has none: the small Gram matrices are ill-conditioned."""
+    """Double precision, on the CPU if the device has none: the small Gram matrices are ill-conditioned."""
     return A.to("cpu", torch.float64) if A.device.type == "mps" else A.to(torch.float64)
 
 
@@ -425,7 +421,7 @@ def _one_by_one(features: Tensor, target: Tensor, favour: Tensor, size: int) -> 
     chosen: list[Tensor] = []
     score = 0.0
     for _ in range(size):
-        gains = torch.where(left > 1e-6, inner.square().sum(1) / left.clamp_min(1e-300), torch.zeros_like(left))
+        gains = torch.where(left > CHOSEN_SQUARE, inner.square().sum(1) / left.clamp_min(TINY), torch.zeros_like(left))
         pick = (gains * favour).argmax()
         gain = float(gains[pick])
         if not gain > 0:
@@ -462,12 +458,12 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
     """
     k, K, _ = gram.shape
     size = min(size, K)
-    eye = 1e-10 * torch.eye(K, dtype=gram.dtype, device=gram.device)
+    eye = SUBSET_RIDGE * torch.eye(K, dtype=gram.dtype, device=gram.device)
     gram = gram + eye + torch.diag_embed((gram.diagonal(dim1=1, dim2=2) == 0).to(gram.dtype))
     n_subsets = 1
     for i in range(size):
         n_subsets = n_subsets * (K - i) // (i + 1)
-    if n_subsets <= _MAX_SUBSETS:
+    if n_subsets <= GROWTH.most_subsets:
         subsets = torch.tensor(list(itertools.combinations(range(K), size)), device=gram.device)
         G = gram[:, subsets[:, :, None], subsets[:, None, :]]
         q = moments[:, subsets]
@@ -479,15 +475,15 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
     members: list[Tensor] = []
     rows = torch.arange(k, device=gram.device)
     for _ in range(size):
-        gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(1e-300)
-        gains[rest.diagonal(dim1=1, dim2=2) < 1e-8] = -1
+        gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(TINY)
+        gains[rest.diagonal(dim1=1, dim2=2) < LEAST_PIVOT] = -1
         for chosen in members:
             gains[rows, chosen] = -1
         pick = gains.argmax(1)
         members.append(pick)
         scores = scores + gains[rows, pick].clamp_min(0)
         column = rest[rows, :, pick]
-        pivot = column[rows, pick].clamp_min(1e-300)
+        pivot = column[rows, pick].clamp_min(TINY)
         left = left - column[..., None] * (left[rows, pick] / pivot[:, None])[:, None, :]
         rest = rest - column[..., None] * (column / pivot[:, None])[:, None, :]
     return scores, torch.stack(members, 1)
@@ -519,5 +515,5 @@ def _weighted_quantiles(ordered: Tensor, cumulative: Tensor, levels: Tensor) -> 
     """Quantiles of rows of sorted values (k, n), with their cumulative weights, shape (k, len(levels))."""
     wanted = levels.expand(len(ordered), -1).contiguous()
     # a level that falls on a step within rounding takes the value below it
-    places = torch.searchsorted(cumulative, wanted - 1e-9).clamp_max(ordered.shape[1] - 1)
+    places = torch.searchsorted(cumulative, wanted - CUMULATIVE_ROUNDING).clamp_max(ordered.shape[1] - 1)
     return ordered.gather(1, places)

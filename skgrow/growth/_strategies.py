@@ -11,6 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import DEPENDENT, SPANNED, TINY
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._polar import ascend, neuron_features, orthonormal, polar_value
 from skgrow.growth._search import (
     Block,
@@ -24,10 +26,6 @@ from skgrow.growth._search import (
 )
 from skgrow.networks import Activation
 from skgrow.problem import Operator
-
-#: Range of the slopes of smooth random neurons, in units of one over the standard deviation of the projection: that of
-#: the polar search.
-_SLOPES = (0.25, 4.0)
 
 
 class _Given(NamedTuple):
@@ -65,7 +63,7 @@ class _Strategy(Search):
         generator: torch.Generator,
         operator: Operator | None = None,
     ) -> Block | None:
-        """Return a block of new neurons, or None where nothing lowers the loss.
+        """Return a block of new neurons, or None if nothing lowers the loss.
 
         Parameters
         ----------
@@ -78,7 +76,7 @@ class _Strategy(Search):
         activation : Activation
             Of the new neurons.
         block_size : int
-            Neurons per block. There are fewer where further ones are in the span of the others.
+            Neurons per block. There are fewer if further ones are in the span of the others.
         basis : Tensor of shape (n, k), optional
             Features that are refitted together with the block; default: the constant.
         live : Tensor of shape (w, d), optional
@@ -113,8 +111,8 @@ class _Strategy(Search):
         features = neuron_features(X, activation, V, operator) * root
         rest = features - Q @ (Q.T @ features)
         norm = torch.linalg.vector_norm(rest, dim=0)
-        usable = norm > 1e-6 * torch.linalg.vector_norm(features, dim=0)
-        rest = rest * (usable / norm.clamp_min(1e-300))
+        usable = norm > SPANNED * torch.linalg.vector_norm(features, dim=0)
+        rest = rest * (usable / norm.clamp_min(TINY))
         score, chosen = _one_by_one(rest.T.contiguous(), E * root, rest.new_ones(len(V)), block_size)
         return _block(V[chosen].to(like), 0.5 * score) if score > 0 else None
 
@@ -199,7 +197,7 @@ class GradMax(_Strategy):
         Z = neuron_features(X, Activation("identity"), coordinates, operator)
         root = g.sqrt()[:, None]
         _, gain, V = torch.linalg.svd((E * root).T @ (Z * root), full_matrices=False)
-        V = V[gain > 1e-10 * torch.linalg.vector_norm(E * root) * torch.linalg.vector_norm(Z * root)]
+        V = V[gain > DEPENDENT * torch.linalg.vector_norm(E * root) * torch.linalg.vector_norm(Z * root)]
         further = _normal((size if len(V) <= d else 0, d + 1), generator, X)
         further = further - (further @ V.T) @ V
         further = further / torch.linalg.vector_norm(further, dim=1, keepdim=True)
@@ -213,7 +211,7 @@ class GradMax(_Strategy):
             return V
         inner = X @ V[:, :-1].T + V[:, -1]
         mean_square = g.view(-1, len(X)).sum(0) / g.sum() @ inner.square()
-        return V / mean_square.sqrt().clamp_min(1e-300)[:, None]
+        return V / mean_square.sqrt().clamp_min(TINY)[:, None]
 
 
 class Firefly(_Strategy):
@@ -285,6 +283,6 @@ def _random_neurons(given: _Given, count: int) -> Tensor:
     V = torch.cat([W, uniform[1] * (below - above) - below], 1)
     if activation.is_piecewise_linear:
         return V
-    low, high = _SLOPES
-    deviation = ((P - (P @ weight)[:, None]).square() @ weight).sqrt().clamp_min(1e-300)
+    low, high = GROWTH.random_slopes
+    deviation = ((P - (P @ weight)[:, None]).square() @ weight).sqrt().clamp_min(TINY)
     return V * low * (high / low) ** uniform[2] / deviation[:, None]

@@ -15,6 +15,7 @@ import torch
 from skgrow.criteria import Criterion
 from skgrow.growth._average import combine
 from skgrow.growth._certificate import CertificatePolicy, constant_network
+from skgrow.growth._constants import GROWTH
 from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
 from skgrow.growth._policy import GrowthPolicy
@@ -36,15 +37,6 @@ from skgrow.training import (
     descend,
     fit,
 )
-
-#: Samples per incoming weight that a kink needs (decision 3).
-KINK_SUPPORT = 3.0
-
-#: Short descents within a growth end when so many iterations bring less than this share of the objective.
-_ROUGH, _ROUGH_ITERATIONS = Plateau(tol=5e-2, patience=2), 25
-
-#: Rows of the history after which the second activation is compared with the first: the start and one growth.
-_RACE_ROWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +106,7 @@ def train(task: Task, settings: GrowthSettings, report: Report | None = None) ->
 
 def grow(task: Task, settings: GrowthSettings, network: Network, problem: Problem, generator: Any) -> Any:
     """Return a network with one more block and the places of its parameters, or as it is (``partial_fit``)."""
-    problem = replace(problem, support=KINK_SUPPORT)
+    problem = replace(problem, support=GROWTH.kink_support)
     policy = _policy(task, settings, settings.solver, settings.max_neurons, Monitor(), generator)
     d, c = network.layer_sizes[0], network.layer_sizes[-1]
     if network.activation.name == "identity":
@@ -127,9 +119,10 @@ def _policy(
     task: Task, settings: GrowthSettings, solver: Solver, max_neurons: int, monitor: Monitor, generator: torch.Generator
 ) -> GrowthPolicy:
     regime, search = cast(GrowthRegime, task.regime), settings.search
+    rough = Plateau(tol=GROWTH.rough_tol, patience=GROWTH.rough_patience)
 
     def descended(network: MLP, on: Problem) -> tuple[MLP, Problem]:
-        state = descend(network, on, solver, _ROUGH, max_iter=_ROUGH_ITERATIONS, monitor=monitor.aside())
+        state = descend(network, on, solver, rough, max_iter=GROWTH.rough_iterations, monitor=monitor.aside())
         return state.network, state.problem
 
     n, d = task.samples.X.shape
@@ -211,7 +204,7 @@ class _Growth:
     def _problem(self, *, smooth: bool) -> tuple[Problem, Criterion]:
         """Return the problem at the start, and the criterion for smooth networks or others."""
         penalty = self.settings.penalty.with_alpha(self.regime.first_alpha(self.task.samples.X.shape[1]))
-        problem = self.task.problem(penalty=penalty, rule=self.regime.rule, support=KINK_SUPPORT)
+        problem = self.task.problem(penalty=penalty, rule=self.regime.rule, support=GROWTH.kink_support)
         return problem, self._criterion().suited_to(problem, smooth=smooth)
 
     def _activation(self, name: str) -> Activation:
@@ -305,7 +298,7 @@ class _Growth:
     def _refit(self, best: Trained, solver: Solver, history: History, monitor: Monitor) -> None:
         """Train the network chosen on all rows, those held out included, with the penalty found."""
         task = self.task
-        problem = task.problem(task.everything, penalty=best.problem.penalty, support=KINK_SUPPORT)
+        problem = task.problem(task.everything, penalty=best.problem.penalty, support=GROWTH.kink_support)
         max_iter = self.settings.max_iter
         state = descend(best.network, problem, solver, Plateau(), max_iter=max_iter, monitor=monitor.aside())
         row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
@@ -424,5 +417,5 @@ class _RaceMonitor(StageMonitor):
         super().stage(row, network)
         self.rows += 1
         behind = len(self.rival) >= self.rows and row["criterion"] < self.rival[self.rows - 1]
-        self.beaten = self.rows == _RACE_ROWS and behind and not self.stopped
+        self.beaten = self.rows == GROWTH.race_rows and behind and not self.stopped
         self.stopped = self.stopped or self.beaten

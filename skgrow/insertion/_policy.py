@@ -28,7 +28,7 @@ class NewNeurons:
 
 @dataclass
 class InsertionPolicy:
-    r"""Insert the layers to which the loss is most sensitive, and stop where it is sensitive to none.
+    r"""Insert the layers to which the loss is most sensitive, and stop if it is sensitive to none.
 
     Between two calls of :meth:`act` the training loop optimises all weights. A call takes the merits of all positions
     (see :func:`sensitivity`) and inserts where they are largest, if they reach ``tau`` times the mean squared

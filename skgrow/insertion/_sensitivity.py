@@ -6,7 +6,7 @@ order the decrease of the loss per unit of step length of gradient descent in th
 is built for it: with the inputs x and the backpropagated derivatives d of one pass through the present network the
 gradient is :math:`\sum_j d_j x_j^T`, position by position.
 
-Where a unit in front of an inserted ReLU is off, the new unit lies on the kink, and its derivative is taken as zero, as
+If a unit in front of an inserted ReLU is off, the new unit lies on the kink, and its derivative is taken as zero, as
 PyTorch does. A step that switches such units on lowers the loss by another amount than the merit says.
 """
 

@@ -11,6 +11,8 @@ from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, eigsh
 from sklearn.utils import check_random_state
 from torch import Tensor
 
+from skgrow._tolerances import ASYMMETRIC
+
 ENDS = {"largest": "LA", "smallest": "SA"}
 
 
@@ -87,7 +89,7 @@ def lanczos_basis(
     Returns
     -------
     Tensor of shape (n, m)
-        One eigenvector a column, in double precision; fewer than m columns where not all have converged.
+        One eigenvector a column, in double precision; fewer than m columns if not all have converged.
 
     Raises
     ------
@@ -134,12 +136,12 @@ def lanczos_basis(
 
 
 def as_symmetric(A: Any) -> Tensor:
-    """Return a symmetric matrix, shape (n, n), in double precision; raise ValueError where it is none."""
+    """Return a symmetric matrix, shape (n, n), in double precision; raise ValueError if it is none."""
     A = torch.as_tensor(A, dtype=torch.float64).detach()
     if A.ndim != 2 or A.shape[0] != A.shape[1]:
         raise ValueError(f"A must be a square matrix; got shape {tuple(A.shape)}.")
     difference = float((A - A.T).abs().max())
-    if not difference <= 1e-6 * float(A.abs().max()):
+    if not difference <= ASYMMETRIC * float(A.abs().max()):
         raise ValueError(f"A must be finite and symmetric; got entries that differ from A.T by up to {difference:.3g}.")
     return (A + A.T) / 2
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import max_pool2d
 
 from skgrow.multilevel._bases import lanczos_basis
+from skgrow.multilevel._constants import MULTILEVEL
 from skgrow.multilevel._subspace import SubspaceNetwork
 from skgrow.multilevel._transfer import Aggregation, Blocks, Identity, Subspace, Transfer, constant, linear
 from skgrow.networks import MLP, ConvNet, Network, ResNet
@@ -22,7 +23,7 @@ class Hierarchy(BaseEstimator):
     #: Whether the coarse level depends on the point of the finer one; such a level is no network of its own.
     moves = False
 
-    #: Whether training starts from the prolongation of a coarse network also where it is not trained first.
+    #: Whether training starts from the prolongation of a coarse network even if it is not trained first.
     smooth = False
 
     def depth(self, network: Network) -> int:
@@ -48,7 +49,7 @@ class Hierarchy(BaseEstimator):
             )
 
     def levels(self, network: Network) -> int:
-        """Return the number of levels where none is asked for: two."""
+        """Return the number of levels if none is asked for: two."""
         return min(2, self.depth(network))
 
     def coarsen(self, network: Network, problem: Problem | None = None) -> tuple[Network, Transfer]:
@@ -119,13 +120,13 @@ class DepthHierarchy(Hierarchy):
     def levels(self, network: Network) -> int:
         """Return the largest number with four blocks on the coarsest level, at least two."""
         most = self.depth(network)
-        while most > 2 and network.depth // 2 ** (most - 1) < 4:
+        while most > 2 and network.depth // 2 ** (most - 1) < MULTILEVEL.coarsest_blocks:
             most -= 1
         return most
 
     def steps(self, n_levels: int) -> list[float]:
         """Return a geometric sequence from 1 to 1.5."""
-        return [1.5 ** (level / max(n_levels - 1, 1)) for level in range(n_levels)]
+        return [MULTILEVEL.coarsest_step ** (level / max(n_levels - 1, 1)) for level in range(n_levels)]
 
     def admissible(self, network: Network, n_levels: int) -> str:
         """Name the numbers of blocks that can be halved so often."""
@@ -173,7 +174,7 @@ class BatchHierarchy(Hierarchy):
         """Return a number beyond all that make sense: mini-batches end at one sample."""
         if self.factor < 2:
             raise ValueError(f"factor must be at least 2; got {self.factor!r}.")
-        return 64
+        return MULTILEVEL.most_batch_levels
 
     def coarsen(self, network: Network, problem: Problem | None = None) -> tuple[Network, Transfer]:  # noqa: ARG002
         """Return the network."""
@@ -274,7 +275,7 @@ class WidthHierarchy(Hierarchy):
         theta = transfer.apply(coarse.theta)
         noise = torch.randn(len(theta), generator=generator, dtype=torch.float64).to(theta)
         noise = noise - transfer.apply(transfer.pinv(noise))
-        return fine.with_theta(theta + noise * (0.1 * float(theta.norm() / noise.norm())))
+        return fine.with_theta(theta + noise * (MULTILEVEL.copy_noise * float(theta.norm() / noise.norm())))
 
 
 class SubspaceHierarchy(Hierarchy):
@@ -311,14 +312,16 @@ class SubspaceHierarchy(Hierarchy):
         """Return the network as a function of its coordinates."""
         theta, double = network.theta, cast(Problem, problem).double()
         center = theta.double()
-        length = 1e-4 * (1 + float(center.norm()))
+        length = MULTILEVEL.hessian_step * (1 + float(center.norm()))
 
         def hessian(v: Tensor) -> Tensor:
             step = v.to(center) * (length / float(v.norm()))
             ahead, behind = (double.value_and_gradient(network.with_theta(center + s * step))[1] for s in (1, -1))
             return ((ahead - behind) * (float(v.norm()) / (2 * length))).to(v)
 
-        basis = lanczos_basis(hessian, len(theta), self.dimension, self.which, tol=0.05, random_state=0).to(theta)
+        basis = lanczos_basis(
+            hessian, len(theta), self.dimension, self.which, tol=MULTILEVEL.hessian_tol, random_state=0
+        ).to(theta)
         transfer: Transfer = Subspace(basis)
         return SubspaceNetwork(network, basis, transfer.restrict(theta)), transfer
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 
+from skgrow.multilevel._constants import MULTILEVEL
 from skgrow.multilevel._hierarchies import Hierarchy
 from skgrow.multilevel._level import Level, Work, corrected
 from skgrow.multilevel._transfer import Transfer
@@ -14,12 +15,6 @@ from skgrow.networks import Network, glorot
 from skgrow.problem import Problem, WeightedL2
 from skgrow.solvers import MiniBatchState
 from skgrow.training import Action, Every, FixedPolicy, History, Monitor, Trained, descend, fit
-
-#: Lengths of a correction that are tried, from 1, each half of the one before; then there is none.
-_TRIALS = 4
-
-#: Share of the decrease that the slope promises which a correction has to bring (Armijo's condition).
-_SUFFICIENT = 1e-4
 
 
 def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_levels: int) -> list[Level]:
@@ -137,10 +132,10 @@ class MGOptPolicy(FixedPolicy):
         slope = float(gradient @ away)
         report["predicted"] = -slope
         length = 1.0
-        for _ in range(_TRIALS):
+        for _ in range(MULTILEVEL.correction_trials):
             trial = network.with_theta(network.theta + length * away)
             decrease = float(value) - float(problem.objective(trial))
-            if decrease > 0 and decrease >= -_SUFFICIENT * length * slope:
+            if decrease > 0 and decrease >= -MULTILEVEL.correction_share * length * slope:
                 report |= {"accepted": True, "step": length, "decrease": decrease}
                 return trial
             length /= 2
@@ -181,7 +176,7 @@ class MGOptPolicy(FixedPolicy):
 
 
 def first_network(levels: list[Level], hierarchy: Hierarchy, seed: int, generator: torch.Generator) -> Network:
-    """Return random weights for the finest network, prolonged from a coarse one where depth is to be smooth."""
+    """Return random weights for the finest network, prolonged from a coarse one if depth is to be smooth."""
     coarsest = levels[-1 if hierarchy.smooth else 0].network
     network = glorot(coarsest, seed, coarsest.theta)
     for level in reversed(range(1, len(levels)) if hierarchy.smooth else ()):

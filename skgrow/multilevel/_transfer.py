@@ -64,7 +64,7 @@ class Transfer(ABC):
     def mass(self, like: Tensor) -> Tensor:
         r"""Return for how many fine parameters each coarse one stands: the row sums of :math:`P^T P`, (n_coarse,).
 
-        This is the diagonal matrix :math:`P^T P` itself, or where that is none, as for linear interpolation, the lumped
+        This is the diagonal matrix :math:`P^T P` itself, or if that is none, as for linear interpolation, the lumped
         one.
         """
         return self.adjoint(self.apply(like.new_ones(self.n_coarse)))

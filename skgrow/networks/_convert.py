@@ -128,7 +128,7 @@ def layout_of(network: Network) -> dict[str, Any]:
 def from_layout(
     layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], name: str, slope: float
 ) -> Network:
-    """Return the network of given arrays (biases of length 0 where there are none), activation and layout."""
+    """Return the network of given arrays (biases of length 0 if there are none), activation and layout."""
     parts = [Activation(part, slope) for part in name.split("+")]
     activation = parts[0] if len(parts) == 1 else SideBySide(parts, layout["bounds"])
     if layout["architecture"] == "mlp":
@@ -176,7 +176,7 @@ def _activation_of(module: nn.Module) -> Activation:
         return SideBySide([_activation_of(part) for part in module.parts], module.bounds)
     if type(module) not in _NAMES:
         raise _not_one_activation([type(module).__name__])
-    return Activation(_NAMES[type(module)], getattr(module, "negative_slope", 0.01))
+    return Activation(_NAMES[type(module)], getattr(module, "negative_slope", Activation.slope))
 
 
 def _not_one_activation(found: Iterable[str]) -> ValueError:

@@ -37,7 +37,7 @@ class ConvNet(Network):
     units : tuple of (Tensor of shape (channels,), Tensor of shape (channels,)), optional
         Means and scales of the channels, by which images are standardized first.
     inserted : sequence of (IdentityLike or None), optional
-        Per convolution what stands for its activation, where it was inserted by :meth:`insert`.
+        Per convolution what stands for its activation, if it was inserted by :meth:`insert`.
 
     Examples
     --------

@@ -8,9 +8,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks._activations import Activation
-
-#: Slopes h of inserted sigmoids. Smaller ones are nearer to the identity and bend less; these are equally near.
-_TANH_SLOPE, _LOGISTIC_SLOPE = 0.2, 0.8
+from skgrow.networks._constants import NETWORKS
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class IdentityLike:
     ========== === ================= ===== ================= ========================================================
     identity   1   0                 1     0                 equal
     relu       1   0                 1     0                 equal, as x >= 0 behind a ReLU
-    leaky_relu 1   :math:`c_j`       1     :math:`c_j`       equal where :math:`x_j \ge -c_j`: on the data
+    leaky_relu 1   :math:`c_j`       1     :math:`c_j`       equal if :math:`x_j \ge -c_j`, as on the data
     tanh       0.2 0                 5     0                 error at most :math:`h^2 |x|^3 / 3 < 0.0134`
     logistic   0.8 -0.4              5     0.4               error at most :math:`h^2 |x - 1/2|^3 / 12 < 0.0067`
     ========== === ================= ===== ================= ========================================================
@@ -56,13 +54,14 @@ class IdentityLike:
         """Return the activation to insert behind activations ``H`` of shape (n, w, ...)."""
         zero = H.new_zeros(H.shape[1])
         if activation.name == "tanh":
-            return cls(_TANH_SLOPE, zero, 1 / _TANH_SLOPE, zero)
+            h = NETWORKS.tanh_slope
+            return cls(h, zero, 1 / h, zero)
         if activation.name == "logistic":
-            h = _LOGISTIC_SLOPE
+            h = NETWORKS.logistic_slope
             return cls(h, zero - h / 2, 4 / h, zero + 0.5 - h / 8)
         if activation.name == "leaky_relu":
             lowest = H.flatten(2).amin((0, 2)) if H.ndim > 2 else H.amin(0)
-            shift = -1.1 * lowest.clamp_max(0)
+            shift = -NETWORKS.leaky_shift * lowest.clamp_max(0)
             return cls(1.0, shift, 1.0, shift)
         return cls(1.0, zero, 1.0, zero)
 

@@ -31,7 +31,7 @@ class MLP(Network):
     smoothing : sequence of (Tensor or None), optional
         Per hidden layer the half widths of smoothing of a piecewise linear activation, one per neuron.
     inserted : sequence of (IdentityLike or None), optional
-        Per hidden layer what stands for its activation, where the layer was inserted by :meth:`insert`.
+        Per hidden layer what stands for its activation, if the layer was inserted by :meth:`insert`.
 
     Examples
     --------

@@ -127,7 +127,7 @@ class Network(ABC):
 
     @cached_property
     def biases(self) -> list[Tensor]:
-        """Views of the biases, of length 0 where a map has none."""
+        """Views of the biases, of length 0 if a map has none."""
         return [self.theta[b] for _, b in self.slices]
 
     @property

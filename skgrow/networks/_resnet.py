@@ -9,10 +9,8 @@ from torch import Tensor
 from torch.nn.functional import linear
 
 from skgrow.networks._activations import Activation
+from skgrow.networks._constants import NETWORKS
 from skgrow.networks._network import LayerPass, Network, places
-
-#: Weights of an inserted block's neurons, all of which look at one state each: sigmoids bend on states of size one.
-_SCALES = {"tanh": 2.0, "logistic": 4.0}
 
 
 class ResNet(Network):
@@ -65,7 +63,7 @@ class ResNet(Network):
     def from_arrays(
         cls, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: Activation, step: float = 1.0
     ) -> ResNet:
-        """Build a network from its weights and biases (length 0 where there are none), map by map."""
+        """Build a network from its weights and biases (length 0 if there are none), map by map."""
         blocks = [U.shape[0] for U in weights[1:-1:2]]
         sizes = (weights[0].shape[1], weights[0].shape[0], *blocks, weights[-1].shape[0])
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
@@ -76,7 +74,7 @@ class ResNet(Network):
         return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1], self.step)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ResNet:
-        """Return the network of other weights and biases (length 0 where there are none)."""
+        """Return the network of other weights and biases (length 0 if there are none)."""
         return ResNet.from_arrays(weights, biases, self.activation, self.step)
 
     def with_step(self, step: float) -> ResNet:
@@ -147,7 +145,8 @@ class ResNet(Network):
 
     @property
     def _scale(self) -> float:
-        return _SCALES.get(self.activation.name, 1.0)
+        scales = {"tanh": NETWORKS.tanh_block, "logistic": NETWORKS.logistic_block}
+        return scales.get(self.activation.name, 1.0)
 
     @property
     def n_insertion_points(self) -> int:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks._activations import Activation, SideBySide
+from skgrow.networks._constants import NETWORKS
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import AnyNetwork, Network, places
@@ -185,7 +186,7 @@ def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
 
 
 def without_outer_kinks(network: MLP, X: Tensor) -> MLP:
-    """Return a network of (leaky) ReLUs that is linear beyond the data where no sample says otherwise.
+    """Return a network of (leaky) ReLUs that is linear beyond the data if no sample says otherwise.
 
     Neurons that are on at all samples are linear functions there, with a kink somewhere outside. It is moved far away,
     which changes nothing on the data. Other activations, and networks of more than one hidden layer, stay as they are.
@@ -201,7 +202,7 @@ def without_outer_kinks(network: MLP, X: Tensor) -> MLP:
         return network
     (W, A), (b, c) = network.weights, network.biases
     Z = torch.addmm(b, X, W.T)
-    shift = torch.where(Z.amin(0) > 0, 10 * Z.amax(0), 0)
+    shift = torch.where(Z.amin(0) > 0, NETWORKS.outer_kink * Z.amax(0), 0)
     return network.with_arrays([W, A], [b + shift, c - A @ shift])
 
 

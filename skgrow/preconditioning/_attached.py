@@ -122,7 +122,7 @@ class AttachedPreconditioner:
         Raises
         ------
         RuntimeError
-            Where a layer has seen no backward pass, or ``fisher="mc"`` no :meth:`sample`.
+            If a layer has seen no backward pass, or ``fisher="mc"`` no :meth:`sample`.
         """
         if self.settings.fisher == "mc" and not self.drawn:
             raise RuntimeError("fisher='mc' needs sample(outputs, kind) before loss.backward().")

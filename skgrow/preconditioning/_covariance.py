@@ -7,6 +7,8 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LEAST_DAMPING
+from skgrow.preconditioning._constants import PRECONDITIONING
 from skgrow.preconditioning._inner_products import InnerProduct
 from skgrow.problem import gram_matrix
 
@@ -118,7 +120,7 @@ class Covariance(InnerProduct):
         scaled = samples * weight.sqrt()[:, None]
         self._stale = True
         if self.window == "ema_inverse":
-            inverse = _inverse(gram_matrix(scaled), max(self.damping_, _TINY))
+            inverse = _inverse(gram_matrix(scaled), max(self.damping_, LEAST_DAMPING))
             self.inverse_ = inverse if self.inverse_ is None else keep * self.inverse_ + (1 - keep) * inverse
             return
         if self.centered and keep > 0:  # the covariance of a mixture knows the distance of the means
@@ -150,7 +152,7 @@ class Covariance(InnerProduct):
             self.moment_ = torch.nn.functional.pad(self.moment_, (0, more, 0, more))
         if self.inverse_ is not None:
             old = self.inverse_
-            self.inverse_ = torch.block_diag(old, torch.eye(more).to(old) / max(self.damping_, _TINY))
+            self.inverse_ = torch.block_diag(old, torch.eye(more).to(old) / max(self.damping_, LEAST_DAMPING))
 
     # multiplying -------------------------------------------------------------------------------------------
 
@@ -209,7 +211,7 @@ class Covariance(InnerProduct):
 
     def _factorise(self) -> None:
         self._stale, self._dense = False, None
-        damping = max(self.damping_, _TINY)
+        damping = max(self.damping_, LEAST_DAMPING)
         if self.moment_ is not None:
             self._dense = _inverse(self.moment_, damping)
             return
@@ -251,13 +253,6 @@ class SecondMoment(Covariance):
         super().__init__(False, structure, window, decay, rank, update_every)
 
 
-#: Damping where none is given, relative to nothing: it only keeps inverses finite.
-_TINY = 1e-12
-
-#: Rows or columns up to which leading parts are found exactly.
-_EXACT = 256
-
-
 def _inverse(matrix: Tensor, damping: float) -> Tensor:
     """Return the inverse of a positive semidefinite matrix plus damping, by Cholesky, else by eigenvalues."""
     damped = matrix + damping * torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
@@ -278,10 +273,10 @@ def _leading(rows: Tensor, rank: int) -> Tensor:
     """
     if len(rows) <= rank:
         return rows
-    if min(rows.shape) > _EXACT:
+    if min(rows.shape) > PRECONDITIONING.exact_size:
         generator = torch.Generator().manual_seed(0)
-        basis = torch.randn(rows.shape[1], rank + 10, generator=generator).to(rows)
-        for _ in range(2):
+        basis = torch.randn(rows.shape[1], rank + PRECONDITIONING.extra_columns, generator=generator).to(rows)
+        for _ in range(PRECONDITIONING.power_iterations):
             basis = torch.linalg.qr(rows.T @ (rows @ basis)).Q
         rows = torch.linalg.qr(rows @ basis).Q.T @ rows
     elif len(rows) > rows.shape[1]:

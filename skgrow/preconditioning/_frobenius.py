@@ -14,20 +14,18 @@ import torch
 from sklearn.base import BaseEstimator, clone
 
 from skgrow.networks import Network
+from skgrow.preconditioning._constants import PRECONDITIONING
 from skgrow.preconditioning._covariance import Covariance, SecondMoment
 from skgrow.preconditioning._layers import component
 from skgrow.preconditioning._state import State
-
-#: Steps at the start, and after growth, that are each preceded by an inversion.
-_FIRST = 3
 
 
 class FrobeniusPreconditioner(BaseEstimator):
     r"""Preconditioning of weight gradients by inner products on the layers' inputs and outputs.
 
     Used as ``preconditioner=`` of an estimator with ``solver="sgd"`` or ``"adam"``, or on a PyTorch model, see
-    :meth:`attach`. Where the input side is a second moment about zero, the bias is a weight of the input 1, as in
-    K-FAC. Where it is a centred covariance, a layer is taken as :math:`y = W (x - m) + c` with the mean m of its
+    :meth:`attach`. If the input side is a second moment about zero, the bias is a weight of the input 1, as in
+    K-FAC. If it is a centred covariance, a layer is taken as :math:`y = W (x - m) + c` with the mean m of its
     inputs, and the gradient of c is preconditioned by :math:`R_Y^{-1}` alone: a covariance knows nothing of the mean,
     along which steps would otherwise be as long as the damping allows. With predefined inner products biases have
     :math:`R_Y^{-1}` alone.
@@ -59,7 +57,7 @@ class FrobeniusPreconditioner(BaseEstimator):
         and Grosse, algorithm 2): there moments change most.
     rescale : bool, default=False
         Whether a step is as long as the quadratic model of the batch says (then the learning rate is not used). It is
-        shortened where it would raise the objective of its batch.
+        shortened if it would raise the objective of its batch.
     exact_momentum : bool, default=False
         Whether the step before is mixed in, by the same model in two directions, which also gives the length.
 
@@ -129,7 +127,7 @@ class FrobeniusPreconditioner(BaseEstimator):
 
     def inverts(self, step: int, since_start: int) -> bool:
         """Return whether moments are inverted before a step, given its number and that since start or growth."""
-        return step % self.inverse_every == 0 or since_start < _FIRST
+        return step % self.inverse_every == 0 or since_start < PRECONDITIONING.first_inversions
 
     def start(self, network: Network, generator: torch.Generator, previous: Any = None, kept: Any = None) -> State:
         """Return the state of a run, which goes on from a previous one on a network that may have grown."""

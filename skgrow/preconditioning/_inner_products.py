@@ -15,6 +15,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 
+from skgrow._tolerances import ASYMMETRIC_ENTRY, ASYMMETRIC_INNER
+
 
 class InnerProduct(BaseEstimator, ABC):
     r"""An inner product :math:`(u, v) = u^T R v` on a layer space.
@@ -123,7 +125,8 @@ class _Spectral(InnerProduct):
             raise ValueError(
                 f"{type(self).__name__} must be {size} x {size} for the {side} of {layer}; got shape {matrix.shape}."
             )
-        if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12 * np.abs(matrix).max(initial=0)):
+        near = ASYMMETRIC_INNER * np.abs(matrix).max(initial=0)
+        if not np.allclose(matrix, matrix.T, rtol=ASYMMETRIC_ENTRY, atol=near):
             raise ValueError(f"{type(self).__name__} for the {side} of {layer} must be symmetric.")
         values, vectors = np.linalg.eigh(matrix)
         if size and not values[0] > 0:

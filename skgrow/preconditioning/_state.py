@@ -11,16 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LEAST_RHO
 from skgrow.networks import MLP, LayerPass, Network
+from skgrow.preconditioning._constants import PRECONDITIONING
 from skgrow.preconditioning._covariance import Covariance
 from skgrow.preconditioning._layers import Layer, fisher_seeds, learn, make_layers, widen_side
 from skgrow.problem import Problem
-
-#: Steps between two adaptations of the damping, and the factor per step (Martens and Grosse, section 6.5).
-_ADAPT_EVERY, _ADAPT_FACTOR = 5, 19 / 20
-
-#: Times that a step of the quadratic model is cut to a quarter where it would raise the objective of its batch.
-_BACKTRACKS = 8
 
 
 class State:
@@ -34,7 +30,7 @@ class State:
         ]
         self.layers = make_layers(settings, shapes, network.theta)
         self.steps = self.since_start = 0
-        self.factor = 1.0  # of the damping, where it adapts
+        self.factor = 1.0  # of the damping, if it adapts
         self.rho = 1.0
         self.previous: Tensor | None = None
         self.promised = math.nan
@@ -45,7 +41,7 @@ class State:
         return self.settings.rescale or self.settings.exact_momentum or self.settings.combine == "sum"
 
     def inherit(self, previous: State, network: Network, kept: Tensor) -> None:
-        """Take over moments, padded where layers have grown; new layers start anew."""
+        """Take over moments, padded if layers have grown; new layers start anew."""
         starts = {w.start: i for i, (w, _) in enumerate(network.slices)}
         firsts = [int(kept[w.start]) if w.stop > w.start else -1 for w, _ in previous.slices]
         for layer, first in zip(previous.layers, firsts, strict=True):
@@ -160,15 +156,15 @@ class State:
             return direction  # the loop finds that the loss is no longer finite
         best = torch.linalg.lstsq(quadratic.double(), -linear.double()[:, None]).solution[:, 0].to(D)
         step, promised = D @ best, float(linear @ best + 0.5 * best @ quadratic @ best)
-        for _ in range(_BACKTRACKS):  # a bad model must not raise the loss
+        for _ in range(PRECONDITIONING.cuts):  # a bad model must not raise the loss
             got = float(batch.objective(network.with_theta(network.theta + step))) - objective
             if got <= 0:
                 break
             self._adapt(0.0)
-            step = step / 4
+            step = step / PRECONDITIONING.cut
         else:
             step = torch.zeros_like(step)
-        if (self.steps + 1) % _ADAPT_EVERY == 0:
+        if (self.steps + 1) % PRECONDITIONING.adapt_every == 0:
             self._adapt(got / promised if promised < 0 else 0.0)
         self.previous = step
         return -step
@@ -176,20 +172,21 @@ class State:
     def _adapt(self, ratio: float) -> None:
         if self.settings.adapt is None:
             return
-        if ratio > 0.75:
-            self.factor *= _ADAPT_FACTOR**_ADAPT_EVERY
-        elif not ratio >= 0.25:
-            self.factor /= _ADAPT_FACTOR**_ADAPT_EVERY
+        factor = PRECONDITIONING.adapt_factor**PRECONDITIONING.adapt_every
+        if ratio > PRECONDITIONING.good_ratio:
+            self.factor *= factor
+        elif not ratio >= PRECONDITIONING.bad_ratio:
+            self.factor /= factor
 
     def _sylvester_step(self, network: Network, batch: Problem, gradient: Tensor, objective: float) -> Tensor:
         """Return minus the step of the extended method of successive approximations, with rho raised as needed."""
-        self.rho = max(0.9 * self.rho, 1e-8)
-        for _ in range(30):
+        self.rho = max(PRECONDITIONING.rho_fall * self.rho, LEAST_RHO)
+        for _ in range(PRECONDITIONING.rho_tries):
             rho = self.rho
             step = self._map_by_map(network, gradient, lambda layer, G, rho=rho: layer.divide_by_sum(G, rho))  # type: ignore[misc]
             if float(batch.objective(network.with_theta(network.theta - step))) <= objective:
                 return step
-            self.rho *= 2
+            self.rho *= PRECONDITIONING.rho_rise
         return torch.zeros_like(gradient)
 
     # what there is to see ----------------------------------------------------------------------------------

@@ -14,10 +14,18 @@ from skgrow.problem._named_operators import make_operator
 from skgrow.problem._operators import Operator, derivative, gradient, is_linear
 from skgrow.problem._penalties import L2, FixedAlpha, Follower, PathNorm, Penalty, PenaltySum, WeightedL2
 from skgrow.problem._problem import Problem
-from skgrow.problem._reduction import CHUNK_BYTES, gram_matrix, sum_over_samples
+from skgrow.problem._reduction import (
+    CHUNK_BYTES,
+    CHUNKS,
+    gram_matrix,
+    rows_per_chunk,
+    rows_within,
+    sum_over_samples,
+)
 from skgrow.problem._samples import Samples, Units
 
 __all__ = [
+    "CHUNKS",
     "CHUNK_BYTES",
     "L2",
     "CrossEntropy",
@@ -51,5 +59,7 @@ __all__ = [
     "joined",
     "layer_problem",
     "make_operator",
+    "rows_per_chunk",
+    "rows_within",
     "sum_over_samples",
 ]

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES, TINY
 from skgrow.networks import Network
 from skgrow.problem._reduction import gram_matrix, sum_over_samples
 
@@ -64,7 +65,7 @@ class DenseCurvature:
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
         """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
 
-        None where the sum is not positive definite to rounding.
+        None if the sum is not positive definite to rounding.
         """
         factor, info = torch.linalg.cholesky_ex(self.gram + torch.diag(ridge * penalised + damping))
         return None if int(info) else torch.cholesky_solve(b, factor)
@@ -172,7 +173,7 @@ class RowCurvature(DenseCurvature):
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:  # noqa: ARG002
         """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
 
-        None where the sum is not positive definite to rounding.
+        None if the sum is not positive definite to rounding.
         """
         found = self._factors(ridge + damping, damping)
         if found is None:
@@ -195,7 +196,7 @@ class KroneckerCurvature:
     factors : list of (Tensor of shape (w_in + 1, w_in + 1), Tensor of shape (w_out, w_out))
         A and B of every layer.
     first : (Tensor of shape (w_in + 1,), Tensor of shape (w_in + 1, w_in + 1)), optional
-        Eigenvalues and eigenvectors of the first A, where they are known.
+        Eigenvalues and eigenvectors of the first A, if they are known.
     """
 
     is_exact: ClassVar[bool] = False
@@ -247,7 +248,7 @@ class KroneckerCurvature:
         for i, (A, B) in enumerate(self.factors):
             lam, U = torch.linalg.eigh(A) if i > 0 or self.first is None else self.first
             mu, V = torch.linalg.eigh(B)
-            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(1e-300)
+            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(TINY)
             log_det += float(values.log().sum())
             inverse = V.square() @ values.reciprocal() @ U.square().T
             diagonals += [inverse[:, :-1].reshape(-1), inverse[:, -1]]
@@ -261,11 +262,11 @@ def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
     """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
     extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
     matrix = gram + torch.diag(damping)
-    for _ in range(40):
+    for _ in range(CHOLESKY_TRIES):
         factor, info = torch.linalg.cholesky_ex(matrix)
         if int(info) == 0:
             return factor
-        extra = max(10 * extra, 1e-300)
+        extra = max(CHOLESKY_FACTOR * extra, TINY)
         matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
 

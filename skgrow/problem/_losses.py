@@ -246,7 +246,7 @@ class Quantile(Loss):
         return 0.5 * (size - self.epsilon * torch.log1p(size / self.epsilon)) + (self.quantile - 0.5) * R
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
-        r"""Return about :math:`\tau` where the target is above and :math:`\tau - 1` where it is below."""
+        r"""Return about :math:`\tau` if the target is above and :math:`\tau - 1` if it is below."""
         R = Y - F
         return 0.5 * R / (self.epsilon + R.abs()) + (self.quantile - 0.5)
 

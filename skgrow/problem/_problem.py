@@ -16,7 +16,7 @@ from skgrow.problem._curvature import Curvature, DenseCurvature, RowCurvature
 from skgrow.problem._losses import Loss, SquaredError
 from skgrow.problem._operators import Operator
 from skgrow.problem._penalties import L2, FixedAlpha, Penalty
-from skgrow.problem._reduction import gram_matrix, sum_over_samples
+from skgrow.problem._reduction import CHUNKS, gram_matrix, rows_within, sum_over_samples
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +135,7 @@ class Problem:
 
     @property
     def input_gram(self) -> tuple[Tensor, tuple[Tensor, Tensor] | None]:
-        """Weighted Gram matrix of the inputs and the constant, and where it is finite its eigendecomposition."""
+        """Weighted Gram matrix of the inputs and the constant, and if it is finite its eigendecomposition."""
         if self._known.input_gram is None:
             self._known.input_gram = self._input_gram()
         return self._known.input_gram
@@ -171,7 +171,7 @@ class Problem:
         return features(self.X) if self.operator is None else self.operator(features, self.X)
 
     def _sum(self, chunk: Callable[..., tuple[Tensor, ...]], copies: float, network: Network) -> tuple[Tensor, ...]:
-        """Sum over samples in chunks bounded by memory; ``chunk(X, Y, g, offset)``, offset 0 where there is none."""
+        """Sum over samples in chunks bounded by memory; ``chunk(X, Y, g, offset)``, offset 0 if there is none."""
         size = int(copies * network.n_activations * self.X.element_size())
         if self.offset is None:
             return sum_over_samples(lambda X, Y, g: chunk(X, Y, g, 0), self.X, self.Y, self.g, bytes_per_row=size)
@@ -214,7 +214,8 @@ class Problem:
 
     def negative_gradient(self, network: Network) -> Tensor:
         r"""Return the negative functional gradient :math:`E`, shape of Y, without sample weights."""
-        rows = 2**22 // max(1, network.n_activations) + 1
+        width = max(1, network.n_activations)
+        rows = rows_within(CHUNKS.output_values + width, width)
         if self.operator is not None or self.offset is not None or len(self.X) <= rows:
             return self.loss.negative_gradient(self.outputs(network), self.Y)
         pairs = zip(self.X.split(rows), self.Y.split(rows), strict=True)
@@ -249,7 +250,7 @@ class Problem:
         r"""Return the data loss, its gradient and its Gauss-Newton matrix :math:`\sum_i g_i J_i^T H_i J_i`.
 
         Here :math:`H_i` is the curvature of the loss. The Jacobian is formed in chunks bounded by a memory budget; the
-        penalty is left out of all three. Where the loss has a direction without curvature, the mean of all outputs, the
+        penalty is left out of all three. If the loss has a direction without curvature, the mean of all outputs, the
         matrix is completed by that of half the squared mean of the output biases, which fixes the constant that
         cross-entropy leaves open and nothing else.
         """
@@ -271,7 +272,7 @@ class Problem:
     def gauss_newton_rows(self, network: Network) -> tuple[Tensor, Tensor, Tensor, tuple[Tensor, Tensor] | None]:
         """Return the data loss, its gradient, a matrix R with the Gauss-Newton matrix R^T R, and its factors.
 
-        R has a row per sample and output, and one more where :meth:`gauss_newton` completes the matrix. Its first
+        R has a row per sample and output, and one more if :meth:`gauss_newton` completes the matrix. Its first
         columns are the products of the two factors, see :class:`RowCurvature`; None for convolutions.
         """
         offset = 0 if self.offset is None else self.offset
@@ -310,7 +311,7 @@ class Problem:
     def _operator_gauss_newton(self, network: Network) -> Tensor:
         outputs, theta = self._outputs_of(network), network.theta
         unit = torch.eye(len(theta), dtype=theta.dtype, device=theta.device)
-        along = torch.func.vmap(lambda e: torch.func.jvp(outputs, (theta,), (e,))[1], chunk_size=64)
+        along = torch.func.vmap(lambda e: torch.func.jvp(outputs, (theta,), (e,))[1], chunk_size=CHUNKS.tangents)
         J = along(unit).permute(2, 1, 0)  # (c, rows, p)
         root = self.loss.curvature_root(self.outputs(network), self.Y)
         J = J if root is None else torch.einsum("knc,cnp->knp", root, J)

@@ -1,16 +1,55 @@
-"""The one place where sums over samples are formed."""
+"""The one place where sums over samples are formed, and where the size of every chunk is decided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 #: Bytes that a chunk of rows may take while a sum is formed, by device type. On a CPU a chunk should stay
-#: near the caches; on an accelerator it should fill the machine.
+#: near the caches; on an accelerator it should fill the machine (decision 13).
 CHUNK_BYTES = {"cpu": 2**25, "cuda": 2**30, "mps": 2**28}
+
+
+@dataclass(frozen=True)
+class ChunkBudgets:
+    """What other chunks may take; like :data:`CHUNK_BYTES` they bound memory, and sums depend on them in rounding.
+
+    Attributes
+    ----------
+    candidate_chunks : int
+        Chunks of :data:`CHUNK_BYTES` that the features of candidate neurons may take together (decision 13).
+    feature_values : int
+        Features of neurons, one a sample, whose polar values are taken together (decision 13).
+    arc_values : int
+        Numbers that the matrices on the arcs of circles may have together (decision 13).
+    output_values : int
+        Numbers that a forward pass may leave behind if outputs are all that is wanted (decision 13).
+    tangents : int
+        Directions along which an operator is differentiated together (decision 13).
+    """
+
+    candidate_chunks: int = 4
+    feature_values: int = 2**22
+    arc_values: int = 2**20
+    output_values: int = 2**22
+    tangents: int = 64
+
+
+CHUNKS = ChunkBudgets()
+
+
+def rows_per_chunk(device_type: str, bytes_per_row: int, chunks: int = 1) -> int:
+    """Return how many rows, at least one, take no more than so many chunks of :data:`CHUNK_BYTES`."""
+    return max(1, chunks * CHUNK_BYTES.get(device_type, CHUNK_BYTES["cpu"]) // max(1, bytes_per_row))
+
+
+def rows_within(values: int, values_per_row: int) -> int:
+    """Return how many rows, at least one, have no more than so many values."""
+    return max(1, values // values_per_row)
 
 
 def sum_over_samples(
@@ -31,8 +70,7 @@ def sum_over_samples(
         Memory that ``function`` needs per row.
     """
     n = arrays[0].shape[0]
-    budget = CHUNK_BYTES.get(arrays[0].device.type, CHUNK_BYTES["cpu"])
-    rows = max(1, min(n, budget // max(1, bytes_per_row)))
+    rows = max(1, min(n, rows_per_chunk(arrays[0].device.type, bytes_per_row)))
     if rows == n:
         return function(*arrays)
     total = function(*(array[:rows] for array in arrays))

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-#: Up to so many rows, equal rows are merged, which makes weighting a row and repeating it the same to the last bit.
+from skgrow._tolerances import CONSTANT_COLUMN, CUMULATIVE_ROUNDING, LEAST_MEAN, NO_SPREAD
+
+#: Up to so many rows, equal rows are merged, which makes weighting a row and repeating it the same to the last bit
+#: (decision 2); above, sorting gets expensive.
 _MAX_MERGED = 200_000
 
 #: Standard deviation of a normal distribution in units of its median absolute deviation.
 _MAD_TO_DEVIATION = 1.4826
 
-#: About so many rows estimate the scale of the noise.
+#: About so many rows estimate the scale of the noise: a median needs no more (decision 14).
 _MAX_NEIGHBOURS = 5000
 
 
@@ -129,7 +132,7 @@ class Units:
                 y_units = (y_units[0], y_units[1] * (size if size > 0 else 1.0))
         if kind == "log":
             mean = g @ Y
-            y_units = (mean.clamp_min(1e-12 * float(mean.max())).log(), y_units[1])
+            y_units = (mean.clamp_min(LEAST_MEAN * float(mean.max())).log(), y_units[1])
         return cls(*x_units, *y_units, kind == "log")
 
     def apply(self, samples: Samples) -> Samples:
@@ -140,15 +143,15 @@ class Units:
 
 
 def _robust_moments(Y: Tensor, g: Tensor, fallback: Tensor) -> tuple[Tensor, Tensor]:
-    """Return weighted medians and deviations by the median; where more than half is equal, the scale ``fallback``."""
+    """Return weighted medians and deviations by the median; if more than half is equal, the scale ``fallback``."""
     median = _weighted_median(Y, g)
     scale = _MAD_TO_DEVIATION * _weighted_median((Y - median).abs(), g)
-    return median, scale.where(scale > 1e-6 * fallback, fallback)
+    return median, scale.where(scale > NO_SPREAD * fallback, fallback)
 
 
 def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
     ordered, order = A.sort(dim=0)
-    reached = g[order].cumsum(0) >= 0.5 - 1e-9
+    reached = g[order].cumsum(0) >= 0.5 - CUMULATIVE_ROUNDING
     return ordered[reached.to(torch.int8).argmax(0), torch.arange(A.shape[1], device=A.device)]
 
 
@@ -166,5 +169,5 @@ def _moments(A: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
     largest = centred.abs().amax(0)
     unit = torch.where(largest > 0, largest, torch.ones_like(largest))  # no under- or overflow in the squares
     scale = (g @ (centred / unit).square()).sqrt() * unit
-    noise = 10 * torch.finfo(A.dtype).eps * A.abs().amax(0)  # a column that is constant up to rounding
+    noise = CONSTANT_COLUMN * torch.finfo(A.dtype).eps * A.abs().amax(0)  # a column that is constant up to rounding
     return mean, torch.where(scale > noise, scale, torch.ones_like(scale))

@@ -14,11 +14,15 @@ from skgrow.solvers._lbfgs import LBFGS
 from skgrow.solvers._levenberg_marquardt import LevenbergMarquardt
 from skgrow.solvers._state import Solver, SolverState
 
-#: Floating-point operations of one Gauss-Newton matrix up to which Levenberg-Marquardt is taken.
+#: Floating-point operations of one Gauss-Newton matrix up to which Levenberg-Marquardt is taken: above that its large
+#: matrices cost more than they gain (decision 13).
 GAUSS_NEWTON_WORK = 2.5e9
 
-#: Samples up to which full-batch L-BFGS is taken.
+#: Samples up to which full-batch L-BFGS is taken: above that a step on all data is expensive (decision 13).
 FULL_BATCH_SAMPLES = 20_000
+
+#: Samples above which single precision will do: far beyond those of full batches (decision 13).
+SINGLE_PRECISION_SAMPLES = 10 * FULL_BATCH_SAMPLES
 
 
 class AutoSolver(Solver):
@@ -49,7 +53,7 @@ class AutoSolver(Solver):
 
     def single(self, n: int) -> bool:
         """Whether single precision will do on n rows: far beyond those of full batches."""
-        return n > 10 * FULL_BATCH_SAMPLES
+        return n > SINGLE_PRECISION_SAMPLES
 
     def seeded(self, generator: torch.Generator) -> Self:
         """Return the solver with a generator of random numbers."""

@@ -14,10 +14,8 @@ from torch.optim.sgd import sgd
 
 from skgrow.networks import Network
 from skgrow.problem import Problem
+from skgrow.solvers._constants import SOLVERS
 from skgrow.solvers._state import Solver, SolverState
-
-#: Epochs without progress after which an adaptive learning rate is halved.
-_PATIENCE = 3
 
 
 class MiniBatchSolver(Solver):
@@ -146,9 +144,9 @@ class MiniBatchState(SolverState):
         mean = float(total) / count
         self.stale = 0 if mean < self.best else self.stale + 1
         self.best = min(self.best, mean)
-        if self.solver.learning_rate == "adaptive" and self.stale >= _PATIENCE:
+        if self.solver.learning_rate == "adaptive" and self.stale >= SOLVERS.rate_patience:
             self.stale = 0
-            self.rate *= 0.5
+            self.rate *= SOLVERS.rate_cut
         return mean
 
     def report(self, network: Network, problem: Problem) -> dict[str, Any]:
@@ -272,11 +270,11 @@ class Adam(MiniBatchSolver):
             [averages["step"]],
             fused=_fused(theta),
             amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
+            beta1=SOLVERS.adam_mean,
+            beta2=SOLVERS.adam_square,
             lr=rate,
             weight_decay=0.0,
-            eps=1e-8,
+            eps=SOLVERS.adam_offset,
             maximize=False,
         )
 
@@ -287,6 +285,6 @@ class Adam(MiniBatchSolver):
         """
 
         def correction(count: Tensor) -> Tensor:
-            return (1 - 0.999**count).sqrt() / (1 - 0.9**count)
+            return (1 - SOLVERS.adam_square**count).sqrt() / (1 - SOLVERS.adam_mean**count)
 
         return correction(steps - born) / correction(born.new_tensor(steps))

@@ -2,7 +2,7 @@ r"""Path-norm penalised networks of one hidden layer, optimised to stationarity 
 
 A (leaky) ReLU network is a sum :math:`F(x) = c + \sum_j s(\langle v_j, z \rangle)\, a_j` over :math:`z = (x, 1)` with
 :math:`|a_j| = 1` and path norm :math:`\sum_j |v_j|`. While no :math:`\langle v_j, z_i \rangle` changes its sign, F is
-linear in :math:`v_j`: for one output the objective is a group lasso, convex and smooth where no :math:`v_j` vanishes.
+linear in :math:`v_j`: for one output the objective is a group lasso, convex and smooth if no :math:`v_j` vanishes.
 """
 
 from __future__ import annotations
@@ -19,19 +19,21 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import MultiTaskLasso
 from torch import Tensor
 
+from skgrow._tolerances import (
+    DEPENDENT,
+    KINK_RANK,
+    LASSO_GAP,
+    LEAST_CURVATURE,
+    LEAST_PART,
+    ON_KINK,
+    PATH_ROUNDING,
+    SAME_DIRECTION,
+    TINY,
+)
 from skgrow.networks import MLP, Network
 from skgrow.problem import PathNorm, Problem, SquaredError
+from skgrow.solvers._constants import SOLVERS
 from skgrow.solvers._state import Solver, SolverState
-
-#: Sine of the angle between a neuron and the kink of a sample below which it lies on the kink.
-_ON = 1e-11
-
-#: Newton steps per step of the solver.
-_MAX_NEWTON = 100
-
-#: Relative rounding of the objective. The duality gap is of first order in the distance to the minimum, the objective
-#: of second: the last steps are too small to show in it.
-_ROUNDING = 1e-15
 
 
 class FullyCorrective(Solver):
@@ -121,8 +123,8 @@ class FullyCorrectiveState(SolverState):
         """Lower the objective, or find that it is as low as it gets without new neurons (``converged``)."""
         atoms = self._thin_out(self._slide(self._merge(self._refit(self.atoms))))
         value = self.objective(atoms)
-        self.converged = not value < self.value * (1 - 10 * _ROUNDING)
-        if value <= self.value * (1 + _ROUNDING):
+        self.converged = not value < self.value * (1 - 10 * PATH_ROUNDING)
+        if value <= self.value * (1 + PATH_ROUNDING):
             self.atoms, self.value = atoms, value
             root = atoms.size.sqrt()
             V, A = atoms.U * root, (atoms.A / root).T
@@ -141,7 +143,7 @@ class FullyCorrectiveState(SolverState):
     def sides(self, atoms: _Atoms) -> Tensor:
         """Return on which side of the neurons' kinks the samples lie: -1, 0 or 1, shape (n, m)."""
         P = self.Z @ atoms.U.T
-        return torch.where(P.abs() <= _ON * self.length, 0.0, P.sign())
+        return torch.where(P.abs() <= ON_KINK * self.length, 0.0, P.sign())
 
     def _refit(self, atoms: _Atoms) -> _Atoms:
         """Solve the lasso over the given directions; those that get no weight are left out."""
@@ -149,7 +151,9 @@ class FullyCorrectiveState(SolverState):
         if not len(atoms.U):
             return _Atoms(atoms.U, atoms.A, g @ Y)
         H, root, n = self.features(atoms), g.sqrt()[:, None], len(Y)
-        lasso = MultiTaskLasso(self.ratio / n, fit_intercept=False, warm_start=True, tol=1e-14, max_iter=1000)
+        lasso = MultiTaskLasso(
+            self.ratio / n, fit_intercept=False, warm_start=True, tol=LASSO_GAP, max_iter=SOLVERS.lasso_iterations
+        )
         lasso.coef_ = np.asfortranarray(atoms.A.T.cpu().numpy())
         with warnings.catch_warnings():  # the last digits are left to Newton's method
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -163,7 +167,7 @@ class FullyCorrectiveState(SolverState):
         Neurons may lie on kinks of samples: their activation patterns need not be equal, but have to agree elsewhere.
         """
         side, V, a = self.sides(atoms), atoms.U * atoms.size, atoms.A / atoms.size
-        alike = (a @ a.T) > 1 - 1e-12
+        alike = (a @ a.T) > 1 - SAME_DIRECTION
         keep = torch.ones(len(V), dtype=torch.bool, device=V.device)
         for j in range(len(V)):
             for k in range(j + 1, len(V)):
@@ -176,7 +180,7 @@ class FullyCorrectiveState(SolverState):
     def _slide(self, atoms: _Atoms) -> _Atoms:
         """Take Newton steps until the objective is stationary within the activation patterns."""
         value = self.objective(atoms)
-        for _ in range(_MAX_NEWTON):
+        for _ in range(SOLVERS.path_newton_steps):
             local = _LocalModel(self, atoms)
             keep = local.worth_keeping()
             if not bool(keep.all()):
@@ -187,7 +191,7 @@ class FullyCorrectiveState(SolverState):
             if trial is None:
                 break
             atoms, value = trial, self.objective(trial)
-            if local.predicted < 1e-3 * _ROUNDING * value:
+            if local.predicted < 1e-3 * PATH_ROUNDING * value:
                 break
         return atoms
 
@@ -196,18 +200,18 @@ class FullyCorrectiveState(SolverState):
         while len(atoms.U):
             H = self.features(atoms)
             parts = ((H - self.problem.g @ H)[:, None, :] * atoms.A.T).flatten(0, 1)  # (n c, m)
-            norm = torch.linalg.vector_norm(parts, dim=0).clamp_min(1e-300)
+            norm = torch.linalg.vector_norm(parts, dim=0).clamp_min(TINY)
             _, size, basis = torch.linalg.svd(parts / norm)
-            if len(size) == len(norm) and size[-1] > 1e-10 * size[0]:
+            if len(size) == len(norm) and size[-1] > DEPENDENT * size[0]:
                 break
             t = basis[-1] / norm
-            t = t * torch.sign(t @ atoms.size[:, 0] + 1e-300)
+            t = t * torch.sign(t @ atoms.size[:, 0] + TINY)
             factor = 1 - t / t.max()
             A = atoms.A * factor[:, None]
             A[t.argmax()] = 0
             c = atoms.c + self.problem.g @ H @ (atoms.A - A)
             thinner = _Atoms(atoms.U, A, c)[factor > 0]
-            if not self.objective(thinner) <= self.objective(atoms) * (1 + 10 * _ROUNDING):
+            if not self.objective(thinner) <= self.objective(atoms) * (1 + 10 * PATH_ROUNDING):
                 break
             atoms = thinner
         return atoms
@@ -256,19 +260,19 @@ class _LocalModel:
         return keep
 
     def descend(self, value: float) -> _Atoms | None:
-        """Return atoms of lower objective than ``value``, that of the given ones, or None where none are found."""
-        move, objective, rounding = self.newton_step(), self.run.objective, _ROUNDING * value
-        reached = objective(trial := self.moved(move, 1.0))
-        if reached < value - 1e-4 * self.predicted or (self.predicted < rounding and reached <= value + rounding):
+        """Return atoms of lower objective than ``value``, that of the given ones, or None if none are found."""
+        move, objective, rounding = self.newton_step(), self.run.objective, PATH_ROUNDING * value
+        reached, share = objective(trial := self.moved(move, 1.0)), SOLVERS.path_share
+        if reached < value - share * self.predicted or (self.predicted < rounding and reached <= value + rounding):
             return trial
         first, kink = self._first_kink(move)
         if first < 1 and objective(trial := self.moved(move, first, kink)) < value:
             self.predicted = math.inf  # there are fewer coordinates now
             return trial
         t = min(first, 1.0)
-        while t > 1e-12:
+        while t > LEAST_PART:
             t /= 2
-            if objective(trial := self.moved(move, t)) < value - 1e-4 * t * self.predicted:
+            if objective(trial := self.moved(move, t)) < value - share * t * self.predicted:
                 return trial
         return None
 
@@ -310,7 +314,7 @@ class _LocalModel:
             hessian[t, v] -= cross.T
             hessian[t, t].diagonal().add_(self.H[:, j] @ self.E @ self.a[j])  # a turn shortens a_j to second order
         curvature, Q = torch.linalg.eigh(hessian)
-        curvature = curvature.abs().clamp_min(1e-13 * curvature.abs().max())
+        curvature = curvature.abs().clamp_min(LEAST_CURVATURE * curvature.abs().max())
         move = -(Q @ ((Q.T @ gradient) / curvature))
         self.predicted = -float(gradient @ move)
         return move
@@ -321,4 +325,4 @@ def _null_space(rows: Tensor) -> Tensor:
     if not len(rows):
         return torch.eye(rows.shape[1]).to(rows)
     _, size, basis = torch.linalg.svd(rows, full_matrices=True)
-    return basis[int((size > 1e-9 * size[0]).sum()) :]
+    return basis[int((size > KINK_RANK * size[0]).sum()) :]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.problem import Problem
+from skgrow.solvers._constants import SOLVERS
 from skgrow.solvers._state import Solver, SolverState
 
 
@@ -56,7 +57,7 @@ class LBFGSState(SolverState):
         self.optimizer = _Optimizer(
             [self.theta],
             max_iter=1,
-            max_eval=25,
+            max_eval=SOLVERS.line_search_trials,
             history_size=solver.history_size,
             line_search_fn="strong_wolfe",
             tolerance_grad=0.0,
@@ -75,7 +76,7 @@ class LBFGSState(SolverState):
         return value
 
     def step(self) -> float:
-        """Take one iteration; ``converged`` where the line search finds no lower objective."""
+        """Take one iteration; ``converged`` if the line search finds no lower objective."""
         self.optimizer.step(self._closure)
         # the line search ends at one of its trials
         ended = [trial for trial in self.trials if torch.equal(trial[0].theta, self.theta)]

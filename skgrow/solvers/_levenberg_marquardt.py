@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import TINY
 from skgrow.networks import MLP, Network
 from skgrow.problem import Problem
+from skgrow.solvers._constants import SOLVERS
 from skgrow.solvers._state import Solver, SolverState
 
 
@@ -42,11 +44,11 @@ class LevenbergMarquardtState(SolverState):
     def __init__(self, network: Network, problem: Problem) -> None:
         super().__init__(network, problem)
         self.follower = problem.rule.follow(problem)
-        self.growth = 2.0
+        self.growth = SOLVERS.damping_rise
         self._linearise()
         self.value = float(self.objective)
         largest = self.curvature.largest() if network.n_parameters else 1.0
-        self.damping = 1e-3 * largest if largest > 0 else 1.0
+        self.damping = SOLVERS.first_damping * largest if largest > 0 else 1.0
 
     @property
     def solved(self) -> Problem:
@@ -74,7 +76,7 @@ class LevenbergMarquardtState(SolverState):
     def step(self) -> float:
         """Take one step that lowers the objective, or find that there is none (``converged``)."""
         gradient, damping = self.gradient, self.damping
-        for _ in range(12):
+        for _ in range(SOLVERS.damping_tries):
             solution = self.curvature.solve(self.problem.ridge, self.penalised, self.damping, -gradient[:, None])
             if solution is not None:
                 step = solution[:, 0]
@@ -86,12 +88,12 @@ class LevenbergMarquardtState(SolverState):
                     # chained, so that values compare although the penalty moves
                     self.value *= float(value) / float(self.objective) if float(self.objective) else 1.0
                     self.follower.moved(gain, float(self.objective))
-                    self._accept(trial, gain / max(float(predicted), 1e-300))
+                    self._accept(trial, gain / max(float(predicted), TINY))
                     return self.value
             self.damping *= self.growth
-            self.growth *= 2
+            self.growth *= SOLVERS.damping_rise
         if self.follower.overlooked():
-            self.damping, self.growth = damping, 2.0
+            self.damping, self.growth = damping, SOLVERS.damping_rise
             self._linearise()
             return self.step()
         self.converged = True
@@ -106,8 +108,8 @@ class LevenbergMarquardtState(SolverState):
         return after is None or (before is not None and not bool((after & ~before).any()))
 
     def _accept(self, trial: Network, ratio: float) -> None:
-        self.damping *= max(1 / 3, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
-        self.growth = 2.0
+        self.damping *= max(SOLVERS.least_damping_factor, 1 - (2 * min(ratio, 1.0) - 1) ** 3)
+        self.growth = SOLVERS.damping_rise
         self.network = trial
         self._linearise()
 
@@ -118,7 +120,7 @@ def unsupported(network: Network, problem: Problem, support: float) -> Tensor | 
     Returns
     -------
     BoolTensor of shape (n_parameters,) or None
-        None where every neuron is supported, the activation has no kinks, or the network is no MLP.
+        None if every neuron is supported, the activation has no kinks, or the network is no MLP.
     """
     if support <= 0 or not network.activation.is_piecewise_linear or not isinstance(network, MLP):
         return None

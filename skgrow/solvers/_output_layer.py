@@ -5,11 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from skgrow._tolerances import LEAST_DIAGONAL, OUTPUT_RIDGE
 from skgrow.networks import MLP
 from skgrow.problem import Problem, damped_cholesky, sum_over_samples
-
-#: Newton steps of a refit at most, and where the matrix has more than so many rows: training goes on from there.
-_NEWTON_STEPS, _FEW_NEWTON_STEPS, _MANY_ROWS = 8, 2, 100
+from skgrow.solvers._constants import SOLVERS
 
 
 def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
@@ -85,24 +84,25 @@ def _newton(network: MLP, problem: Problem) -> MLP:
     def objective(coefficients: Tensor) -> Tensor:
         return loss.value(B @ coefficients + shift, Y) @ g + 0.5 * (ridge * coefficients.square()).sum()
 
-    value, damping = objective(theta), 1e-6
-    for _ in range(_NEWTON_STEPS if theta.numel() <= _MANY_ROWS else _FEW_NEWTON_STEPS):
+    value, damping = objective(theta), SOLVERS.newton_damping
+    few = theta.numel() > SOLVERS.many_unknowns
+    for _ in range(SOLVERS.few_newton_steps if few else SOLVERS.newton_steps):
         F = B @ theta + shift
         gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
         # the precision of the data will do: gradient and objective say where the minimum is
         hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(kind)
         hessian += torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
-        while damping < 1e6:
-            factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(1e-12))
+        while damping < SOLVERS.most_newton_damping:
+            factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(LEAST_DIAGONAL))
             step = torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(theta.shape[1], -1).T
             trial = objective(theta - step)
             if bool(trial <= value):
                 break
-            damping *= 10
+            damping *= SOLVERS.newton_factor
         else:
             break
-        gain, value, theta, damping = value - trial, trial, theta - step, damping / 10
-        if bool(gain <= 1e-7 * value.abs()):
+        gain, value, theta, damping = value - trial, trial, theta - step, damping / SOLVERS.newton_factor
+        if bool(gain <= SOLVERS.newton_tol * value.abs()):
             break
     return _with_output(network, theta.to(network.theta))
 
@@ -124,7 +124,7 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
     r"""Return, per last hidden neuron, by how much the objective rises without it after a refit.
 
     With the inverse :math:`K` of the matrix of the refitted output layer, :math:`K_{jj}` its (c, c) blocks and
-    output weights :math:`a_j`, that is :math:`\tfrac12 a_j^T K_{jj}^{-1} a_j`: exact for the squared error (where
+    output weights :math:`a_j`, that is :math:`\tfrac12 a_j^T K_{jj}^{-1} a_j`: exact for the squared error (for which
     :math:`K_{jj}` is a multiple of the identity), to second order for other losses. No refit is needed to know it.
 
     Returns
@@ -137,7 +137,7 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
         gram, moments = _penalised_gram(network, problem)
         unit, scale = _unit_diagonal(gram)
         # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
-        unit = unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+        unit = unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
         inverse = torch.linalg.inv(unit)
         solution = inverse @ (scale[:, None] * moments.to(scale))
         diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
@@ -150,7 +150,7 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
     if not problem.loss.is_separable:  # the constant that cross-entropy leaves open
         hessian.view(c, width + 1, c, width + 1)[:, -1, :, -1] += 1 / c
     unit, scale = _unit_diagonal(hessian)
-    inverse = torch.linalg.inv(unit + 1e-12 * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
+    inverse = torch.linalg.inv(unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
     inverse = (inverse * scale[:, None] * scale).view(c, width + 1, c, width + 1)
     blocks = torch.einsum("kjlj->jkl", inverse)[:width]
     outgoing = network.weights[-1].T.to(blocks)[:, :, None]

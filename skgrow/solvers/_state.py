@@ -11,9 +11,7 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.problem import Problem
-
-#: Rows per step of mini-batch solvers, as in MLPRegressor.
-_AUTO_BATCH = 200
+from skgrow.solvers._constants import SOLVERS
 
 
 class SolverState:
@@ -68,7 +66,7 @@ class Solver(BaseEstimator):
 
     def rows(self, n: int) -> int:
         """Return the number of rows per step, of n: with ``batch_size="auto"`` 200 at most."""
-        return min(_AUTO_BATCH if self.batch_size == "auto" else self.batch_size, n)
+        return min(SOLVERS.batch_rows if self.batch_size == "auto" else self.batch_size, n)
 
     def single(self, n: int) -> bool:  # noqa: ARG002
         """Whether single precision will do on n rows."""

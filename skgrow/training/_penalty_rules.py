@@ -13,35 +13,63 @@ from dataclasses import dataclass
 from operator import itemgetter
 from typing import Any
 
+from skgrow._tolerances import TINY
 from skgrow.criteria import Evidence, evidence
 from skgrow.networks import Network
 from skgrow.problem import Curvature, FixedAlpha, Follower, Problem
 
-#: Relative decrease of the objective by a step from which on the evidence sets the penalty, if the noise is known:
-#: the evidence is a statement about minima.
-_SETTLED = 0.05
 
-#: Steps of the fixed-point iteration after a descent of a solver that does not follow the evidence itself.
-_STEPS_AFTER_DESCENT = 5
+@dataclass(frozen=True)
+class PenaltyConstants:
+    """Values that users do not set; each belongs to a page of ``docs/decisions``, and all are listed in decision 25.
 
-#: Share of its penalty with which a network grows where the noise is known: with all of it new neurons may stay next
-#: to linear.
-_SHARE_AT_GROWTH = 0.3
+    Attributes
+    ----------
+    settled_decrease : float
+        Relative decrease of the objective by a step from which on the evidence sets the penalty, if the noise is known:
+        the evidence is a statement about minima (decision 11).
+    steps_after_descent : int
+        Steps of the fixed-point iteration after a descent of a solver that does not follow the evidence itself
+        (decision 5).
+    share_at_growth : float
+        Share of its penalty with which a network grows if the noise is known: with all of it new neurons may stay next
+        to linear (decision 11).
+    retried_shares : tuple of float
+        Shares of the penalty of before with which a growth that would raise the loss is tried again: with less penalty
+        a wider network can hardly raise it (decision 5).
+    turns : int
+        Turns of descent and iteration, if they take turns, at most (decision 12).
+    moved : float
+        Change of the logarithm of the penalty that asks for another turn (decision 12).
+    turn_iterations : int
+        Iterations of every turn but the last: the evidence knows the size of the penalty long before the end of descent
+        (decision 12).
+    largest_power, decades : int
+        Of a linear model the largest penalty tried is this power of ten times the largest sum of squares, and there are
+        so many, a decade apart: they bracket the first fixed point from above (decision 8).
+    smaller_penalties, lowering : int
+        Smaller penalties tried at the end of an expensive fit, each the one before divided by this: the evidence took
+        the penalty for smaller networks (decision 12).
+    """
 
-#: A growth that would raise the loss is tried again with these shares of the penalty of before.
-_RETRIED_SHARES = (1.0, 0.5, 0.25)
+    settled_decrease: float = 0.05
+    steps_after_descent: int = 5
+    share_at_growth: float = 0.3
+    retried_shares: tuple[float, ...] = (1.0, 0.5, 0.25)
+    turns: int = 6
+    moved: float = 0.3
+    turn_iterations: int = 25
+    largest_power: int = 1
+    decades: int = 10
+    smaller_penalties: int = 3
+    lowering: int = 3
 
-#: Where descent and iteration take turns: at most so many turns, until the evidence moves the penalty by no more than
-#: this, in logs. Until then so many iterations are enough: the evidence knows the size of the penalty long before the
-#: end of descent.
-_TURNS, _MOVED, _ROUGH_ITERATIONS = 6, 0.3, 25
 
-#: Of a linear model the largest penalty tried is this power of ten times the largest sum of squares; decades below.
-_LARGEST_POWER, _DECADES = 1, 10
+PENALTY = PenaltyConstants()
 
 
 def next_penalty(found: Evidence, problem: Problem) -> Problem:
-    """Return the problem with the next penalty; where nothing is penalised yet, the same one."""
+    """Return the problem with the next penalty; if nothing is penalised yet, the same one."""
     return problem if found.alpha == problem.alpha else problem.at(problem.loss.plug_in_factor * found.alpha)
 
 
@@ -61,7 +89,7 @@ class ByEvidence(FixedAlpha):
 
     def judged(self, evidence_at: Any, problem: Problem) -> tuple[Evidence, Problem, Problem]:
         """Return the evidence at a network, the problem that it solves, and the same one to go on with."""
-        for _ in range(_STEPS_AFTER_DESCENT):
+        for _ in range(PENALTY.steps_after_descent):
             found = evidence_at(problem, True)
             problem = next_penalty(found, problem)
         return found, problem, problem
@@ -69,13 +97,13 @@ class ByEvidence(FixedAlpha):
     def freed(self, problem: Problem) -> Problem:
         """Return the problem that growth starts with: the evidence took the penalty for a smaller network.
 
-        Where the noise is estimated, larger weights and less noise would feed each other, and nothing is changed.
+        If the noise is estimated, larger weights and less noise would feed each other, and nothing is changed.
         """
-        return problem.at(problem.alpha * _SHARE_AT_GROWTH) if problem.loss.known_dispersion else problem
+        return problem.at(problem.alpha * PENALTY.share_at_growth) if problem.loss.known_dispersion else problem
 
     def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:
         """Yield the problem with shares of its penalty; one only for a change that adds no neurons."""
-        for share in _RETRIED_SHARES[:1] if must_gain else _RETRIED_SHARES:
+        for share in PENALTY.retried_shares[:1] if must_gain else PENALTY.retried_shares:
             yield problem.at(share * problem.alpha).ruled(FixedAlpha())
 
 
@@ -89,7 +117,7 @@ class InRounds(ByEvidence):
         Turns at most.
     """
 
-    n_rounds: int = _TURNS
+    n_rounds: int = PENALTY.turns
 
     needs_evidence = True
 
@@ -100,13 +128,13 @@ class InRounds(ByEvidence):
 
     def stage(self, descend: Any, problem: Problem, max_iter: int, *, monitor: Any, may_drift: bool) -> Any:
         """Return what is trained in one stage: roughly at first, and to the end once the penalty has settled."""
-        rough, trained = max_iter > _ROUGH_ITERATIONS, None
+        rough, trained = max_iter > PENALTY.turn_iterations, None
         for left in reversed(range(self.n_rounds)):
             rough = rough and left > 0
-            n_iter, epoch = _ROUGH_ITERATIONS if rough else max_iter, monitor.epoch
+            n_iter, epoch = PENALTY.turn_iterations if rough else max_iter, monitor.epoch
             trained = descend(problem, n_iter, trained)
             problem = trained.following
-            settled = abs(math.log(max(problem.alpha, 1e-300) / max(trained.alpha, 1e-300))) < _MOVED
+            settled = abs(math.log(max(problem.alpha, TINY) / max(trained.alpha, TINY))) < PENALTY.moved
             ended = monitor.epoch - epoch < n_iter or not rough
             if monitor.stopped or (settled and ended):
                 break
@@ -133,7 +161,7 @@ class _EvidenceFollower(Follower):
     """Takes the evidence at the networks that a descent comes to, once that has settled."""
 
     def __init__(self, problem: Problem) -> None:
-        # where the noise is estimated, it has to follow the loss from the beginning
+        # if the noise is estimated, it has to follow the loss from the beginning
         self.settled = not problem.loss.known_dispersion
 
     def update(self, problem: Problem, network: Network, loss: float, curvature: Curvature) -> Problem:
@@ -147,7 +175,7 @@ class _EvidenceFollower(Follower):
 
     def moved(self, gain: float, objective: float) -> None:
         """Take note that a step has lowered the objective by a gain."""
-        self.settled = self.settled or gain < _SETTLED * abs(objective)
+        self.settled = self.settled or gain < PENALTY.settled_decrease * abs(objective)
 
     def overlooked(self) -> bool:
         """Whether descent has ended before the evidence was taken; then it is from now on."""
@@ -193,18 +221,18 @@ def first_fixed_point(
         value = known.log_evidence
         if not problem.loss.known_dispersion:
             n_observed = problem.loss.n_observed(n, c)
-            squares = max(2 * n * float(task.objective(network)), 1e-300)
+            squares = max(2 * n * float(task.objective(network)), TINY)
             value = d * c * math.log(alpha) - there.damped(alpha / n, mask)[0] - (n_observed - c) * math.log(squares)
             if n_observed - known.effective_parameters < c:  # nothing is left to tell the noise by
                 value = -math.inf
         return known.alpha, value, network
 
-    alpha = largest * 10.0**_LARGEST_POWER
+    alpha = largest * 10.0**PENALTY.largest_power
     upper: tuple[float, float, Any] | None = None
     best = -math.inf, alpha, network
-    for _ in range(_DECADES):
+    for _ in range(PENALTY.decades):
         following, value, network = at(alpha, network)
-        slope = math.log(max(following, 1e-300) / alpha)
+        slope = math.log(max(following, TINY) / alpha)
         if slope < 0:
             upper = alpha, slope, network
         elif upper is not None:  # the fixed point is between: interpolated
@@ -225,4 +253,4 @@ def of_average(problems: Sequence[Problem], shares: Sequence[float]) -> Problem:
 
 def lowered(problem: Problem) -> Problem:
     """Return the problem with a third of its penalty, to stay: the evidence took it for smaller networks."""
-    return problem.at(problem.alpha / 3).ruled(FixedAlpha())
+    return problem.at(problem.alpha / PENALTY.lowering).ruled(FixedAlpha())

@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 
 from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, KroneckerCurvature, gauss_newton_work
-from skgrow.training._penalty_rules import ByEvidence, InRounds
+from skgrow.training._penalty_rules import PENALTY, ByEvidence, InRounds
 from skgrow.training._settings import Settings
 
 
@@ -23,18 +23,23 @@ from skgrow.training._settings import Settings
 class Budgets:
     """Sizes and numbers of operations beyond which another way is taken; see ``docs/decisions``.
 
+    What the solvers need to know themselves stands with them: the operations up to which ``solver="auto"`` takes
+    Levenberg-Marquardt, ``GAUSS_NEWTON_WORK``, and the samples up to which it takes L-BFGS, ``FULL_BATCH_SAMPLES``.
+
     Attributes
     ----------
     accelerator_work : float
-        Operations of a pass over the data above which ``device="auto"`` takes a GPU.
+        Operations of a pass over the data above which ``device="auto"`` takes a GPU (decision 13).
     single_thread_size : int
         Entries of X, or of a mini-batch, up to which one thread is used on a CPU (decision 13).
     validation_rows : int
-        Rows above which ``early_stopping="auto"`` holds out validation data, as HistGradientBoosting does.
+        Rows above which ``early_stopping="auto"`` holds out validation data, as HistGradientBoosting does
+        (decision 12).
     validation_columns : int
-        Inputs plus outputs above which growth does so, too: there the evidence of a dozen neurons is too expensive.
+        Inputs plus outputs above which growth does so, too: there the evidence of a dozen neurons is too expensive
+        (decision 12).
     least_validation_rows : int
-        Rows up to which growth never does so by itself.
+        Rows up to which growth never does so by itself (decision 12).
     dense_neurons, dense_work : int, float
         Classes are judged by the exact Gauss-Newton matrix if, at so many neurons, it takes no more operations than
         this, else by its Kronecker approximation (decision 12).
@@ -43,11 +48,17 @@ class Budgets:
     linear_work : float
         Operations above which no linear model is fitted (decision 8).
     evidence_parameters, evidence_work : int, float
-        Parameters up to which the evidence of a grown network is computed, and operations below which it is.
+        Parameters up to which the evidence of a grown network is computed, and operations below which it is
+        (decision 10).
     covariance_parameters : int
-        Parameters up to which the covariance of all of them is kept for ``return_std``; beyond, of the output layer's.
+        Parameters up to which the covariance of all of them is kept for ``return_std``; beyond, of the output layer's
+        (decision 10).
     samples_per_weight : int
-        Samples behind each weight of a block of more than three neurons (decision 4).
+        Samples behind each weight of a large block (decision 4).
+    small_block, large_block, output_block : int
+        Neurons of a block with fewer samples, with as many, and for each of several outputs at least (decision 4).
+    exchanges : int
+        Exchange steps of a regression (decision 25).
     """
 
     accelerator_work: float = 2e9
@@ -63,6 +74,10 @@ class Budgets:
     evidence_work: float = 4e11
     covariance_parameters: int = 2000
     samples_per_weight: int = 10
+    small_block: int = 3
+    large_block: int = 6
+    output_block: int = 2
+    exchanges: int = 4
 
 
 BUDGETS = Budgets()
@@ -192,7 +207,7 @@ class GrowthRegime(Regime):
 
     @property
     def holds_out(self) -> bool:
-        """Whether validation data are held out; never where the duality gap judges."""
+        """Whether validation data are held out; never if the duality gap judges."""
         if self.certifies:
             return False
         columns = (self.n if self.spans else self.d) + self.c
@@ -208,13 +223,13 @@ class GrowthRegime(Regime):
     @property
     def n_penalties(self) -> int:
         """Smaller penalties that are tried in the end."""
-        return 3 if self.is_expensive and self.settings.alpha == "auto" else 0
+        return PENALTY.smaller_penalties if self.is_expensive and self.settings.alpha == "auto" else 0
 
     @property
     def n_exchanges(self) -> int:
         """Exchange steps: four, of classes none."""
         asked = self.settings.search.n_exchanges
-        return (0 if self.settings.loss.known_dispersion else 4) if asked == "auto" else asked
+        return (0 if self.settings.loss.known_dispersion else BUDGETS.exchanges) if asked == "auto" else asked
 
     @property
     def rule(self) -> FixedAlpha:
@@ -242,8 +257,9 @@ class GrowthRegime(Regime):
         asked = self.settings.block_size
         if asked != "auto":
             return asked
-        block = 6 if n >= BUDGETS.samples_per_weight * 6 * (d + 1 + n_outputs) else 3
-        return max(block, 2 * n_outputs) if n_outputs > 1 else block
+        large = n >= BUDGETS.samples_per_weight * BUDGETS.large_block * (d + 1 + n_outputs)
+        block = BUDGETS.large_block if large else BUDGETS.small_block
+        return max(block, BUDGETS.output_block * n_outputs) if n_outputs > 1 else block
 
     def most_neurons(self, room: int, d: int, c: int, judged_by_validation: bool) -> int:
         """Return the budget of neurons: without validation data, of no more than the evidence is computed for."""
