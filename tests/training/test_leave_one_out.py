@@ -9,6 +9,7 @@ import torch
 from skgrow import GrowingRegressor
 from skgrow.networks import MLP, Activation
 from skgrow.training import (
+    CHUNK_BYTES,
     CrossEntropy,
     DenseCurvature,
     Huber,
@@ -19,13 +20,11 @@ from skgrow.training import (
     Problem,
     RowCurvature,
     SquaredError,
-    _reduction,
     curvature_of,
     descend,
     evidence,
     leave_one_out,
 )
-from skgrow.training._evidence import generalised_cross_validation
 
 
 class Never:
@@ -53,10 +52,13 @@ def found_at(network, problem):
 
 
 def once(problem, network, found):
-    """What the estimate is raised from, for effective parameters that count more than once."""
-    n, c = problem.total_weight, network.layer_sizes[-1]
-    loss = float(problem.data_loss(network))
-    return generalised_cross_validation(problem.loss, loss, found.effective_parameters, n, c, 1.0)
+    """Generalised cross-validation with effective parameters counted once: what the estimate is raised from."""
+    n, loss = problem.total_weight, float(problem.data_loss(network))
+    n_observed = problem.loss.n_observed(n, network.layer_sizes[-1])
+    left = 1 - found.effective_parameters / n_observed
+    if problem.loss.known_dispersion:
+        return loss + found.effective_parameters / left / n
+    return problem.loss.degree * n / n_observed * loss / left**problem.loss.degree
 
 
 def brute_force(X, Y, loss=None, alpha=0.5, width=0, start=None):
@@ -95,18 +97,26 @@ def test_of_linear_least_squares_it_is_exact(c, alpha):
     assert ours == pytest.approx(2 * brute_force(X, Y, alpha=alpha) / c, rel=1e-7)
 
 
-@pytest.mark.parametrize("loss", [Poisson(), Logistic(), CrossEntropy(), Huber(1.0)])
-def test_of_other_losses_a_newton_step_comes_close(loss):
+@pytest.mark.parametrize(
+    ("loss", "tolerance"),
+    [
+        # measured: 4, 7 and 9 % of the optimism; of one step with a curvature that is no Hessian 31 %
+        (Poisson(), 0.2),
+        (Logistic(), 0.2),
+        (CrossEntropy(), 0.2),
+        (Huber(1.0), 0.5),
+    ],
+)
+def test_of_other_losses_a_newton_step_comes_close(loss, tolerance):
     X, F = data(40, 3 if isinstance(loss, CrossEntropy) else 1)
     Y = targets(loss, F)
     problem, network, found = fitted(X, Y, alpha=2.0, loss=loss)
     ours, plain = leave_one_out(network, problem, 2.0, found), once(problem, network, found)
     ours = ours - found.gcv + plain if loss.known_dispersion else ours * plain / found.gcv
     n, c = Y.shape
-    exact = brute_force(X, Y, loss, 2.0)
-    exact *= 1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
-    here = float(problem.data_loss(network)) * (1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c))
-    assert abs(ours - exact) < 0.4 * (exact - here)
+    unit = 1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
+    exact, here = unit * brute_force(X, Y, loss, 2.0), unit * float(problem.data_loss(network))
+    assert abs(ours - exact) < tolerance * (exact - here)
 
 
 def test_of_a_network_it_is_what_networks_trained_on_without_a_sample_do():
@@ -114,7 +124,7 @@ def test_of_a_network_it_is_what_networks_trained_on_without_a_sample_do():
     problem, network, found = fitted(X, Y, alpha=1.0, width=2)
     ours = leave_one_out(network, problem, 1.0, found) * once(problem, network, found) / found.gcv
     exact, here = 2 * brute_force(X, Y, None, 1.0, 2, network), 2 * float(problem.data_loss(network))
-    assert abs(ours - exact) < 0.3 * (exact - here)
+    assert abs(ours - exact) < 0.2 * (exact - here)  # measured: 4 % of the optimism
 
 
 def test_one_far_sample_is_seen_that_the_mean_leverage_hides():
@@ -122,7 +132,7 @@ def test_one_far_sample_is_seen_that_the_mean_leverage_hides():
     X = np.append(rng.normal(size=(99, 1)), [[60.0]], 0)
     Y = np.append(np.zeros((99, 1)), [[60.0]], 0) + 0.1 * rng.normal(size=(100, 1))
     problem, network, found = fitted(X, Y, alpha=1e-3)
-    assert leave_one_out(network, problem, 1e-3, found) > 20 * found.gcv
+    assert leave_one_out(network, problem, 1e-3, found) > 20 * found.gcv  # 40 times today
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), Logistic()])
@@ -160,16 +170,21 @@ def test_chunks_change_nothing(width, form, monkeypatch):
     assert type(curvature_of(network, problem)) is form
     ours = leave_one_out(network, problem, 20.0, found)
     assert math.isfinite(ours)
-    monkeypatch.setitem(_reduction.CHUNK_BYTES, "cpu", 20_000)
+    monkeypatch.setitem(CHUNK_BYTES, "cpu", 20_000)
     assert leave_one_out(network, problem, 20.0, found) == pytest.approx(ours, rel=1e-9)
 
 
-def test_the_form_of_the_matrix_changes_nothing(monkeypatch):
+def test_the_form_of_the_matrix_changes_nothing():
+    """The same samples, twice each: as weights they have fewer rows than parameters, as rows more."""
     X, Y = data(30, 2)
-    problem, network, found = fitted(X, Y, alpha=20.0, width=12)
-    ours = leave_one_out(network, problem, 20.0, found)
-    monkeypatch.setattr("skgrow.training._curvature.RowCurvature", lambda rows, *_: DenseCurvature(rows.T @ rows))
-    assert leave_one_out(network, problem, 20.0, found) == pytest.approx(ours, rel=1e-7)
+    problem, network, _ = fitted(X, Y, torch.full((30,), 2.0).double(), alpha=40.0, width=12)
+    repeated = Problem(*(torch.as_tensor(a).repeat_interleave(2, 0) for a in (X, Y)), alpha=40.0)
+    estimates = []
+    for same, form in ((problem, RowCurvature), (repeated, DenseCurvature)):
+        assert type(curvature_of(network, same)) is form
+        estimates.append(leave_one_out(network, same, 40.0, found_at(network, same)))
+    assert math.isfinite(estimates[0])
+    assert estimates[0] == pytest.approx(estimates[1], rel=1e-7)
 
 
 def test_too_many_parameters_leave_nothing_to_expect():
@@ -183,5 +198,8 @@ def test_single_precision_can_be_judged_as_well(alpha):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 3))
     y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.normal(size=150)
-    est = GrowingRegressor(activation="tanh", dtype="float32", alpha=alpha, random_state=0).fit(X, y)
-    assert est.score(X, y) > 0.95
+    single, double = (
+        GrowingRegressor(activation="tanh", dtype=dtype, alpha=alpha, random_state=0).fit(X, y)
+        for dtype in ("float32", "float64")
+    )
+    assert single.score(X, y) > double.score(X, y) - 0.01
