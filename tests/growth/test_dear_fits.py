@@ -1,14 +1,15 @@
 """Where a fit is dear: rounds of the penalty, and what is not computed twice."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from skgrow.growth import GrowthPolicy, Plateau, PolarSearch, _policy
-from skgrow.networks import MLP, Activation, glorot
+from skgrow.growth import GrowthPolicy, Plateau, PolarSearch, refit_output
+from skgrow.networks import MLP, Activation, glorot, widen
 from skgrow.training import LBFGS, CrossEntropy, History, KroneckerCurvature, Monitor, Problem, descend, fit
 
 
@@ -24,10 +25,10 @@ def policy_on(problem, **settings):
         return descend(network, on, LBFGS(), Plateau(), max_iter=5, monitor=Monitor()).network
 
     defaults = {"block_size": 6, "max_neurons": 12, "max_extensions": 1, "max_stages": 1, "n_exchanges": 0}
+    defaults["search"] = PolarSearch()
     return GrowthPolicy(
         problem=problem,
         descend=short,
-        search=PolarSearch(),
         schedule=Plateau(),
         patience=1,
         tol=1e-6,
@@ -53,22 +54,50 @@ def test_from_any_start_the_penalty_settles_where_the_evidence_asks_for_it(alpha
     assert abs(math.log(best.evidence.alpha / best.alpha)) < 0.3
 
 
-def test_growths_searched_once_and_refitted_once(monkeypatch):
-    searches, refits, search, refit = [], [], PolarSearch.search, _policy.refit_output
+class Counted(PolarSearch):
+    """A search that counts."""
 
-    def counted_search(self, *args, **kwargs):
-        searches.append(1)
-        return search(self, *args, **kwargs)
+    def search(self, *args, **kwargs):
+        self.count = getattr(self, "count", 0) + 1
+        return super().search(*args, **kwargs)
 
-    def counted_refit(network, problem):
-        refits.append(1)
-        return refit(network, problem)
 
-    monkeypatch.setattr(PolarSearch, "search", counted_search)
-    monkeypatch.setattr(_policy, "refit_output", counted_refit)
-    _, history = grown(8.0)
+def test_growths_are_searched_for_once():
+    search = Counted()
+    _, history = grown(8.0, search=search)
     assert [row["action"] for row in history] == ["start", "grow"]
-    assert len(searches) == len(refits) == 2  # to grow, and for the indicator of the last network
+    assert search.count == 2  # to grow, and for the indicator of the last network
+
+
+class Same:
+    """A search that finds the same block again."""
+
+    def __init__(self, block):
+        self.block = block
+
+    def search(self, *args, **kwargs):
+        return self.block
+
+
+def test_growths_are_refitted_once():
+    """A block is scored by the refit that it is added with: to add it costs no further evaluations of the loss."""
+    problem = digits(1.0)
+    network = start(problem, 3)
+    block = policy_on(problem).best_block(network)
+
+    def evaluations(action):
+        calls = []
+
+        class Evaluated(CrossEntropy):
+            def value(self, F, Y):
+                calls.append(len(F))
+                return super().value(F, Y)
+
+        action(policy_on(replace(problem, loss=Evaluated()), search=Same(block)))
+        return len(calls)
+
+    to_score = evaluations(lambda policy: policy.best_block(network))
+    assert evaluations(lambda policy: policy.widened(network)) == to_score > 3
 
 
 def test_the_indicator_of_the_block_proposed_is_one_of_the_best_block():
@@ -83,12 +112,15 @@ def test_the_indicator_of_the_block_proposed_is_one_of_the_best_block():
 
 def test_a_refit_with_another_penalty_is_another_refit():
     problem = digits(1.0)
-    policy = policy_on(problem)
     network = start(problem, 3)
-    one = policy._refit(network, problem)
-    assert policy._refit(network, problem) is one
-    problem.alpha = 10.0
-    assert policy._refit(network, problem) is not one
+    block = policy_on(problem).best_block(network)
+    silent, _ = widen(network, 0, block.W, block.b, torch.zeros(10, len(block.b)).double())
+    policy = policy_on(problem, search=Same(block))
+    for alpha in (1.0, 10.0, 1.0):
+        problem.alpha = alpha
+        wider, kept = policy.widened(network)
+        torch.testing.assert_close(wider.theta, refit_output(silent, problem).theta, rtol=1e-9, atol=1e-12)
+        assert len(kept) == network.n_parameters
 
 
 def test_the_first_factor_is_decomposed_once_per_problem():
