@@ -14,9 +14,9 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import max_pool2d
 
 from skgrow import MGOptClassifier, MGOptRegressor
-from skgrow.estimators._mgopt_run import MGOptRun
 from skgrow.growth import Every
-from skgrow.multilevel import BatchHierarchy, DepthHierarchy, LevelProblem, SubspaceHierarchy, WidthHierarchy
+from skgrow.multilevel import BatchHierarchy, DepthHierarchy, SubspaceHierarchy, WidthHierarchy
+from skgrow.preconditioning import FrobeniusPreconditioner
 
 SMALL = {"hidden_layer_sizes": (6,) * 5, "max_iter": 20, "random_state": 0}
 CNN = {"architecture": "cnn", "image_shape": (8, 8), "channels": (3, 4), "max_iter": 20, "random_state": 0}
@@ -76,7 +76,7 @@ def test_convolutions_on_two_and_three_resolutions():
     for channels, n_levels in (((4, 8), 2), ((4, 4, 8), 3)):
         clf = MGOptClassifier(**CNN | {"channels": channels}, n_levels=n_levels, learning_rate_init=0.02).fit(X, y)
         assert clf.n_levels_ == n_levels
-        assert clf.score(X, y) > 0.9
+        assert clf.score(X, y) > 0.85  # 0.93 and more
         assert [row["level"] for row in clf.history_][:n_levels] == list(range(n_levels))[::-1]
 
 
@@ -92,24 +92,31 @@ def test_preconditioned_levels():
     }.items():
         reg = MGOptRegressor(**SMALL | {"preconditioner": "kfac", "max_iter": 12} | settings, batch_size=60).fit(X, y)
         losses[name] = reg.loss_
-    assert max(loss for name, loss in losses.items() if name != "plain") < 0.7 * losses["plain"]
+    plain = losses.pop("plain")
+    assert max(losses.values()) < 0.75 * plain  # 0.37 to 0.58 of it
 
 
-def test_batch_sizes_of_levels(monkeypatch):
+def runs_of_steps(**settings):
+    """Return how many steps each run of a solver made, by a damping that is asked for before every step."""
+    steps = []
+
+    def damping(step):
+        steps.append(step)
+        return 0.1
+
     X, y = waves()
-    seen, original = set(), LevelProblem._batch
+    MGOptRegressor(**SMALL | settings, batch_size=30, preconditioner=FrobeniusPreconditioner(damping=damping)).fit(X, y)
+    starts = [i for i, step in enumerate(steps) if i == 0 or step != steps[i - 1] + 1]
+    return np.diff([*starts, len(steps)]).tolist()
 
-    def batch(self, rows, factor):
-        seen.add((self.level, len(rows)))
-        return original(self, rows, factor)
 
-    monkeypatch.setattr(LevelProblem, "_batch", batch)
-    for cycle in ("full", "V"):
-        MGOptRegressor(**SMALL, hierarchy=BatchHierarchy(3), n_levels=3, batch_size=30, cycle=cycle).fit(X, y)
-        assert {(0, 30), (1, 10), (2, 3)} == seen
-        seen.clear()
-    MGOptRegressor(**SMALL, batch_size=30).fit(X, y)
-    assert seen == {(0, 30), (1, 30)}
+def test_batch_sizes_of_levels():
+    """Sixty samples are two, six and twenty mini-batches of 30, 10 and 3."""
+    full = {"schedule": Every(4), "max_iter": 8, "check_every": 100} | ON
+    assert runs_of_steps(hierarchy=BatchHierarchy(3), n_levels=3, **full) == [4 * 20, 4 * 6, 8 * 2]
+    assert runs_of_steps(**full) == [4 * 2, 8 * 2]
+    V = {"cycle": "V", "kappa": 1e-6, "max_iter": 4, "check_every": 2, "coarse_iter": 1} | ON
+    assert runs_of_steps(hierarchy=BatchHierarchy(3), n_levels=3, **V) == [2 * 2, 6, 20, 2 * 2]
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
@@ -122,28 +129,29 @@ def test_coarse_levels_may_have_another_solver(solver, coarse):
     assert reg.loss_ < reg.loss_curve_[0]
 
 
-@pytest.mark.parametrize(
-    ("hierarchy", "n_levels", "asked", "expected"),
-    [
-        ("depth", 3, None, [0.01, 0.01 * 1.5**0.5, 0.015]),
-        ("depth", 1, None, [0.01]),
-        ("depth", 3, 0.5, [0.01, 0.5, 0.5]),
-        ("batch", 3, None, [0.01, 0.01, 0.01]),
-    ],
-)
-def test_step_sizes_of_levels(hierarchy, n_levels, asked, expected, monkeypatch):
+class Steps(DepthHierarchy):
+    """Steps of its own."""
+
+    def steps(self, n_levels):
+        return [1.0, 2.0, 0.5][:n_levels]
+
+
+def test_step_sizes_of_levels():
     """Coarse levels of depth take larger steps, unless the user says which."""
-    made, original = [], MGOptRun._make_solvers
-    monkeypatch.setattr(MGOptRun, "_make_solvers", lambda *args: made.append(original(*args)) or made[-1])
-    MGOptRegressor(
-        **SMALL,
-        hierarchy=hierarchy,
-        n_levels=n_levels,
-        solver="adam",
-        learning_rate_init=0.01,
-        coarse_learning_rate_init=asked,
-    ).fit(*waves())
-    assert [solver.learning_rate for solver in made[0]] == pytest.approx(expected)
+    assert DepthHierarchy().steps(3) == pytest.approx([1, 1.5**0.5, 1.5])
+    assert BatchHierarchy().steps(3) == [1, 1, 1]
+    X, y = waves()
+
+    def fitted(hierarchy, n_levels, coarse=None):
+        settings = SMALL | {"solver": "adam", "max_iter": 5, "learning_rate_init": 0.01}
+        reg = MGOptRegressor(**settings, hierarchy=hierarchy, n_levels=n_levels, coarse_learning_rate_init=coarse)
+        return reg.fit(X, y).predict(X)
+
+    for hierarchy, n_levels, factor in (("depth", 2, 1.5), ("batch", 3, 1.0), (Steps(), 2, 2.0)):
+        np.testing.assert_array_equal(fitted(hierarchy, n_levels), fitted(hierarchy, n_levels, factor * 0.01))
+    assert not any(np.array_equal(fitted(Steps(), 3), fitted(Steps(), 3, factor * 0.01)) for factor in (0.5, 2.0))
+    np.testing.assert_array_equal(fitted(Steps(), 3, 0.02), fitted("depth", 3, 0.02))
+    np.testing.assert_array_equal(fitted("depth", 1, 0.5), fitted("depth", 1))
 
 
 # known optima -----------------------------------------------------------------------------------------------
@@ -195,7 +203,8 @@ def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle
         **ON,
     ).fit(X, Y)
     got, best = float(((Y - reg.predict(X)) ** 2).sum()), least_squares(X, Y, rank)
-    assert best * (1 - 1e-9) < got < best * (1 + 1e-3)
+    # to 1e-6 by L-BFGS, to 1e-3 in so many epochs by Adam
+    assert best * (1 - 1e-9) < got < best * (1 + (5e-3 if solver == "adam" else 1e-5))
 
 
 @pytest.mark.parametrize("cycle", ["full", "V"])
@@ -248,7 +257,7 @@ def test_rows_of_nested_iteration_come_first_coarsest_first():
     assert reg.best_loss_ == min(row["train_loss"] for row in reg.history_ if row["level"] == 0)
     reg = MGOptRegressor(**SMALL, schedule=Every(20), check_every=1, **ON).fit(X, y)
     assert len(reg.history_) == 21
-    assert (np.diff([row["time"] for row in reg.history_]) > 0).all()
+    assert (np.diff([row["time"] for row in reg.history_]) >= 0).all()
 
 
 @pytest.mark.parametrize("batch_size", [7, 30, 60])
@@ -325,28 +334,62 @@ def test_target_loss_ends_every_level():
 # interruption and divergence --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cycle", "solver"), [("full", "adam"), ("full", "lbfgs"), ("V", "adam"), ("V", "lbfgs")])
-def test_interruption_in_a_coarse_level_leaves_a_fine_network(monkeypatch, cycle, solver):
-    X, y = waves()
-    calls = iter(range(10**6))
-    original = LevelProblem._value_and_gradient
+class Interrupts:
+    """Is called now and then, and the given time is interrupted."""
 
-    def interrupted(self, network):
-        if self.level == 1 and next(calls) == 3:
+    def __init__(self, at):
+        self.calls, self.at = 0, at
+
+    def due(self, values, epoch):
+        """As a schedule: after every epoch of a coarse level."""
+        self()
+        return False
+
+    def finished(self, loss, n_growths):
+        return False
+
+    def __call__(self, step=None):
+        """As the damping of a preconditioner: before every step."""
+        self.calls += 1
+        if self.calls == self.at:
             raise KeyboardInterrupt
-        return original(self, network)
+        return 0.1
 
-    monkeypatch.setattr(LevelProblem, "_value_and_gradient", interrupted)
-    reg = MGOptRegressor(**SMALL, cycle=cycle, solver=solver, check_every=5, **ON)
+
+class InterruptedDepth(DepthHierarchy):
+    """Found anew before every correction, as subspaces are, and one of those times is interrupted."""
+
+    moves = True
+
+    def coarsen(self, network, problem=None):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == 3:  # the first is to find out what there is
+            raise KeyboardInterrupt
+        return super().coarsen(network, problem)
+
+
+@pytest.mark.parametrize(
+    ("settings", "epochs"),
+    [
+        ({"cycle": "full", "solver": "adam", "schedule": Interrupts(3)}, 3),
+        ({"cycle": "full", "solver": "lbfgs", "schedule": Interrupts(3)}, 3),
+        ({"cycle": "V", "preconditioner": FrobeniusPreconditioner(damping=Interrupts(8))}, 5),
+        ({"cycle": "V", "solver": "lbfgs", "hierarchy": InterruptedDepth()}, 10),
+    ],
+    ids=["full-adam", "full-lbfgs", "V", "V-lbfgs"],
+)
+def test_interruption_in_a_coarse_level_leaves_a_fine_network(settings, epochs):
+    X, y = waves()
+    reg = MGOptRegressor(**SMALL | settings, check_every=5, kappa=0.01, **ON)
     with pytest.warns(UserWarning, match="interrupted"):
         reg.fit(X, y)
     assert reg.architecture_ == (3, *(6,) * 5, 1)
     assert np.isfinite(reg.predict(X)).all()
-    assert reg.n_iter_ < 20
+    assert reg.n_iter_ == (epochs if reg.cycle == "V" else 0)
+    assert reg.history_[0]["epoch"] == min(epochs, 5)
     assert all("work" in row and "level" in row for row in reg.history_)
-    monkeypatch.undo()
     loss = reg.loss_
-    assert reg.set_params(warm_start=True).fit(X, y).loss_ < loss
+    assert reg.set_params(warm_start=True, hierarchy="depth").fit(X, y).loss_ < loss
 
 
 def test_a_diverging_coarse_level_does_not_end_fine_training(recwarn):
@@ -557,12 +600,15 @@ def test_precision():
 def test_two_classes_label_sets_and_several_targets():
     X, y = load_iris(return_X_y=True)
     names = np.array(["a", "b"])[(y > 0).astype(int)]
-    plain = clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
+    clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
     assert clf.score(X, names) > 0.95
     assert clf.out_activation_ == "logistic"
     assert clf.coarsen().predict(X).dtype == names.dtype
-    weighted = clone(plain).set_params(class_weight={"a": 1.0, "b": 20.0}).fit(X, names)
-    assert weighted.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean()
+    names = names[np.random.default_rng(0).permutation(len(names))]  # nothing to be learnt but how frequent they are
+    settings = SMALL | {"solver": "lbfgs", "alpha": 100.0, "learning_rate_init": 0.02}
+    for weight, share in ((1.0, 2 / 3), (20.0, 40 / 41)):
+        clf = MGOptClassifier(**settings, class_weight={"a": 1.0, "b": weight}).fit(X, names)
+        np.testing.assert_allclose(clf.predict_proba(X)[:, 1].mean(), share, atol=0.02)
     X, Y = make_multilabel_classification(80, random_state=0)
     clf = MGOptClassifier(**SMALL, cycle="V", correction=True).fit(X, Y)
     assert clf.predict(X).shape == clf.coarsen().predict(X).shape == Y.shape
