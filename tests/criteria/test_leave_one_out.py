@@ -8,7 +8,6 @@ import torch
 
 from skgrow import GrowingRegressor
 from skgrow.criteria import evidence, leave_one_out
-from skgrow.criteria._evidence import generalised_cross_validation
 from skgrow.networks import MLP, Activation
 from skgrow.problem import (
     CHUNK_BYTES,
@@ -48,10 +47,13 @@ def found_at(network, problem):
 
 
 def once(problem, network, found):
-    """What the estimate is raised from, for effective parameters that count more than once."""
-    n, c = problem.total_weight, network.layer_sizes[-1]
-    loss = float(problem.data_loss(network))
-    return generalised_cross_validation(problem.loss, loss, found.effective_parameters, n, c, 1.0)
+    """Generalised cross-validation with effective parameters counted once: what the estimate is raised from."""
+    n, loss = problem.total_weight, float(problem.data_loss(network))
+    n_observed = problem.loss.n_observed(n, network.layer_sizes[-1])
+    left = 1 - found.effective_parameters / n_observed
+    if problem.loss.known_dispersion:
+        return loss + found.effective_parameters / left / n
+    return problem.loss.degree * n / n_observed * loss / left**problem.loss.degree
 
 
 def brute_force(X, Y, loss=None, alpha=0.5, width=0, start=None):
@@ -90,18 +92,26 @@ def test_of_linear_least_squares_it_is_exact(c, alpha):
     assert ours == pytest.approx(2 * brute_force(X, Y, alpha=alpha) / c, rel=1e-7)
 
 
-@pytest.mark.parametrize("loss", [Poisson(), Logistic(), CrossEntropy(), Huber(1.0)])
-def test_of_other_losses_a_newton_step_comes_close(loss):
+@pytest.mark.parametrize(
+    ("loss", "tolerance"),
+    [
+        # measured: 4, 7 and 9 % of the optimism; of one step with a curvature that is no Hessian 31 %
+        (Poisson(), 0.2),
+        (Logistic(), 0.2),
+        (CrossEntropy(), 0.2),
+        (Huber(1.0), 0.5),
+    ],
+)
+def test_of_other_losses_a_newton_step_comes_close(loss, tolerance):
     X, F = data(40, 3 if isinstance(loss, CrossEntropy) else 1)
     Y = targets(loss, F)
     problem, network, found = fitted(X, Y, alpha=2.0, loss=loss)
     ours, plain = leave_one_out(network, problem, 2.0, found), once(problem, network, found)
     ours = ours - found.gcv + plain if loss.known_dispersion else ours * plain / found.gcv
     n, c = Y.shape
-    exact = brute_force(X, Y, loss, 2.0)
-    exact *= 1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
-    here = float(problem.data_loss(network)) * (1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c))
-    assert abs(ours - exact) < 0.4 * (exact - here)
+    unit = 1 if loss.known_dispersion else loss.degree * n / loss.n_observed(n, c)
+    exact, here = unit * brute_force(X, Y, loss, 2.0), unit * float(problem.data_loss(network))
+    assert abs(ours - exact) < tolerance * (exact - here)
 
 
 def test_of_a_network_it_is_what_networks_trained_on_without_a_sample_do():
@@ -109,7 +119,7 @@ def test_of_a_network_it_is_what_networks_trained_on_without_a_sample_do():
     problem, network, found = fitted(X, Y, alpha=1.0, width=2)
     ours = leave_one_out(network, problem, 1.0, found) * once(problem, network, found) / found.gcv
     exact, here = 2 * brute_force(X, Y, None, 1.0, 2, network), 2 * float(problem.data_loss(network))
-    assert abs(ours - exact) < 0.3 * (exact - here)
+    assert abs(ours - exact) < 0.2 * (exact - here)  # measured: 4 % of the optimism
 
 
 def test_one_far_sample_is_seen_that_the_mean_leverage_hides():
@@ -117,7 +127,7 @@ def test_one_far_sample_is_seen_that_the_mean_leverage_hides():
     X = np.append(rng.normal(size=(99, 1)), [[60.0]], 0)
     Y = np.append(np.zeros((99, 1)), [[60.0]], 0) + 0.1 * rng.normal(size=(100, 1))
     problem, network, found = fitted(X, Y, alpha=1e-3)
-    assert leave_one_out(network, problem, 1e-3, found) > 20 * found.gcv
+    assert leave_one_out(network, problem, 1e-3, found) > 20 * found.gcv  # 40 times today
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), Logistic()])
@@ -187,5 +197,8 @@ def test_single_precision_can_be_judged_as_well(alpha):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(150, 3))
     y = np.sin(2 * X[:, 0]) + X[:, 1] + 0.1 * rng.normal(size=150)
-    est = GrowingRegressor(activation="tanh", dtype="float32", alpha=alpha, random_state=0).fit(X, y)
-    assert est.score(X, y) > 0.95
+    single, double = (
+        GrowingRegressor(activation="tanh", dtype=dtype, alpha=alpha, random_state=0).fit(X, y)
+        for dtype in ("float32", "float64")
+    )
+    assert single.score(X, y) > double.score(X, y) - 0.01

@@ -1,6 +1,7 @@
 """Global optimality of path-norm penalised networks: certificate, duality gap, solver, growth and path."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -8,17 +9,15 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.optimize import nnls
+from scipy.optimize import minimize_scalar, nnls
 from sklearn.exceptions import ConvergenceWarning
 
 from skgrow.estimators._path import growing_path
 from skgrow.growth import PolarSearch, exact_neuron, polar_value
-from skgrow.growth import _certificate as certificate
-from skgrow.growth._arrangement import path_candidates
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
-from skgrow.networks import MLP, Activation, widen
-from skgrow.problem import L2, PathNorm, Problem
-from skgrow.solvers._fully_corrective import FullyCorrective, _LocalModel
+from skgrow.networks import MLP, Activation
+from skgrow.problem import L2, PathNorm, Problem, SquaredError
+from skgrow.solvers._fully_corrective import FullyCorrective
 from skgrow.training import Action, History, Monitor, Plateau, fit
 
 RELU = Activation("relu")
@@ -43,6 +42,18 @@ def noisy_waves(n, d, c, seed, alpha=1.0):
     y = np.sin(3 * X @ rng.normal(size=(d, c))) + 0.4 * rng.normal(size=(n, c))
     problem = path_problem(X, y, 1.0)
     return problem.at(alpha * largest_alpha(problem))
+
+
+def counted(problem):
+    """The same problem, and a list with an entry for every evaluation of its objective."""
+    evaluations = []
+
+    class Counting(SquaredError):
+        def value(self, F, Y):
+            evaluations.append(len(F))
+            return super().value(F, Y)
+
+    return replace(problem, loss=Counting()), evaluations
 
 
 def random_network(problem, width, seed, activation=RELU):
@@ -151,14 +162,19 @@ def test_sweeps_find_the_exact_maximum(d, grid, activation, c):
     """Also where samples repeat, lie on lines and have no residual."""
     for n in (1, 2, 3, 9, 25):
         rng = np.random.default_rng(n)
-        X, E = torch.as_tensor(rng.normal(size=(n, d))), torch.as_tensor(rng.normal(size=(n, c)))
+        X, Y = rng.normal(size=(n, d)), rng.normal(size=(n, c))
         if grid:
-            X, E = (2 * X).round(), E.round()
-        g = torch.as_tensor(rng.dirichlet(np.ones(n)))
-        V = path_candidates(X, E, g, activation.negative_slope)
-        reference = torch.cat(exact_neuron(X, E, g, activation, "parameter"))
-        values = [polar_value(X, E, g, activation, v, "parameter").max() for v in (V, reference[None])]
-        assert float(values[0]) == pytest.approx(float(values[1]), rel=1e-12, abs=1e-14)
+            X, Y = (2 * X).round(), Y.round()
+        problem = path_problem(X, Y, 1.0, rng.dirichlet(np.ones(n)))
+        maximum, w, b, exact = polar_maximum(problem, constant_network(problem, activation), SEARCH, generator())
+        E = problem.Y - problem.g @ problem.Y
+        reference = torch.cat(exact_neuron(problem.X, E, problem.g, activation, "parameter"))
+        V = torch.stack([torch.cat([w, b]), reference])
+        values = polar_value(problem.X, E, problem.g, activation, V, "parameter")
+        size = float(E.abs().max())
+        assert exact
+        assert float(values[0]) == pytest.approx(float(values[1]), rel=1e-12, abs=1e-14 * size)
+        assert maximum == pytest.approx(float(values[0]) * problem.total_weight, rel=1e-12, abs=1e-14 * size)
 
 
 @given(seed=st.integers(0, 10**6), n=st.integers(1, 12), d=st.integers(1, 2))
@@ -176,14 +192,16 @@ def test_polar_maximum_is_never_beaten_by_random_neurons(seed, n, d):
     assert n * float(values.max()) <= maximum * (1 + 1e-12) + 1e-14
 
 
-def test_with_more_features_or_samples_the_maximum_is_a_lower_bound_and_says_so(monkeypatch):
-    problem = noisy_waves(30, 2, 1, seed=0)
-    network = random_network(problem, 3, seed=1)
-    exact, _, _, yes = polar_maximum(problem, network, SEARCH, generator())
-    monkeypatch.setattr(certificate, "_EXACT_2D", 10)
-    bound, _, _, no = polar_maximum(problem, network, SEARCH, generator())
+def test_with_more_features_or_samples_the_maximum_is_a_lower_bound_and_says_so():
+    """A thousand samples in the plane are searched exactly. One of them of weight two is the same as two samples."""
+    rng = np.random.default_rng(0)
+    X, count = rng.normal(size=(1000, 2)), np.append(2, np.ones(999, dtype=int))
+    y = np.sin(3 * X[:, 0]) + 0.4 * rng.normal(size=1000)
+    few, many = path_problem(X, y, 1.0, count), path_problem(X.repeat(count, 0), y.repeat(count), 1.0)
+    network = random_network(few, 3, seed=1)
+    (exact, _, _, yes), (bound, _, _, no) = (polar_maximum(p, network, SEARCH, generator()) for p in (few, many))
     assert (yes, no) == (True, False)
-    assert 0.8 * exact < bound <= exact * (1 + 1e-12)
+    assert 0.99 * exact < bound <= exact * (1 + 1e-12)  # on four such problems within 2e-7
     _, history = certify(noisy_waves(30, 3, 1, seed=0, alpha=0.5))
     assert not any(history.column("certified"))
 
@@ -272,15 +290,21 @@ def test_weights_are_repetitions(d):
     assert one_history[0]["duality_gap"] == pytest.approx(other_history[0]["duality_gap"], rel=1e-9)
 
 
-def test_the_predicted_decrease_is_reached():
-    """Exactly by the lasso over the one best neuron."""
+def test_the_predicted_decrease_is_that_by_the_best_neuron_alone():
+    """With the best output weight and bias, found by a search on the line."""
     problem = noisy_waves(25, 2, 1, seed=7, alpha=0.3)
     start = constant_network(problem, RELU)
     _, history = certify(problem)
     _, w, b, _ = polar_maximum(problem, start, SEARCH, generator())
-    state = FullyCorrective().start(widen(start, 0, w[None], b, torch.zeros(1, 1).to(w))[0], problem)
-    refitted = state.objective(state._refit(state.atoms))
-    assert float(problem.objective(start)) - refitted == pytest.approx(history[0]["predicted_decrease"], rel=1e-9)
+    h = torch.relu(problem.X @ w + b)
+
+    def with_weight(a):
+        bias = problem.g @ (problem.Y[:, 0] - a * h)
+        network = MLP.from_arrays([w[None], a * torch.ones(1, 1).double()], [b, bias[None]], RELU)
+        return float(problem.objective(network))
+
+    found = minimize_scalar(with_weight, bracket=(-10, 0, 10), options={"xtol": 1e-12})
+    assert float(problem.objective(start)) - found.fun == pytest.approx(history[0]["predicted_decrease"], rel=1e-9)
 
 
 @pytest.mark.parametrize("d", [1, 2])
@@ -309,68 +333,109 @@ def test_the_budget_of_neurons_is_kept():
 
 
 @pytest.mark.parametrize(("d", "c"), [(1, 1), (2, 1), (2, 2), (4, 1)])
-def test_no_part_of_a_step_raises_the_objective(d, c):
+def test_no_step_raises_the_objective(d, c):
     for seed in range(5):
         problem = noisy_waves(20, d, c, seed, alpha=0.05)
-        state = FullyCorrective().start(random_network(problem, 12, seed), problem)
-        atoms, value = state.atoms, state.value
-        for part in (state._refit, state._merge, state._slide, state._thin_out):
-            atoms = part(atoms)
-            assert state.objective(atoms) <= value * (1 + 1e-14)
-            value = state.objective(atoms)
-        assert state.step() == pytest.approx(value, rel=1e-12)
-        assert float(problem.objective(state.network)) == pytest.approx(state.value, rel=1e-12)
+        start = random_network(problem, 12, seed)
+        state = FullyCorrective().start(start, problem)
+        values = [float(problem.objective(start))]
+        while not state.converged:
+            values.append(state.step())
+            assert float(problem.objective(state.network)) == pytest.approx(values[-1], rel=1e-12)
+        assert all(after <= before * (1 + 1e-14) for before, after in pairwise(values))
+        assert len(values) < 10  # each goes to a minimum within patterns: two steps today, and the second finds that
+        assert values[-1] < 0.5 * values[0]
+
+
+def patterns(network, problem):
+    """On which side of the neurons' kinks the samples lie: -1, 0 or 1, shape (n, m)."""
+    Z = torch.cat([problem.X, torch.ones_like(problem.X[:, :1])], 1)
+    V = torch.cat([network.weights[0], network.biases[0][:, None]], 1)
+    P, size = Z @ V.T, Z.norm(dim=1, keepdim=True) * V.norm(dim=1)
+    return torch.where(P.abs() <= 1e-10 * size, 0.0, P.sign())
+
+
+def free_moves(network, problem):
+    """A basis of the parameters' changes that leave samples on the kinks they lie on, shape (p, k)."""
+    Z = torch.cat([problem.X, torch.ones_like(problem.X[:, :1])], 1)
+    (w, b), columns = network.slices[0], []
+    for j, on in enumerate((patterns(network, problem) == 0).T):
+        rows = Z[on] if bool(on.any()) else Z.new_zeros(1, Z.shape[1])
+        _, size, V = torch.linalg.svd(rows)
+        face = V[int((size > 1e-10 * Z.norm()).sum()) :]
+        places = [*range(w.start + j * (Z.shape[1] - 1), w.start + (j + 1) * (Z.shape[1] - 1)), b.start + j]
+        moves = Z.new_zeros(len(face), network.n_parameters)
+        moves[:, places] = face
+        columns.append(moves)
+    rest = torch.eye(network.n_parameters, dtype=Z.dtype)[network.slices[1][0].start :]
+    return torch.cat([*columns, rest]).T
 
 
 @pytest.mark.parametrize("c", [1, 2, 3])
-def test_newton_steps_see_the_objective_to_second_order(c):
-    problem = noisy_waves(20, 2, c, seed=0, alpha=0.05)
-    state = FullyCorrective().start(random_network(problem, 4, 0), problem)
-    local = _LocalModel(state, state.atoms)
-    local.newton_step()
-    assert len(local.gradient) == 4 * (3 + c - 1) + c
-    for seed in range(5):
-        move = torch.as_tensor(np.random.default_rng(seed).normal(size=len(local.gradient)))
-        errors = []
-        for t in (2e-3, 1e-3):
-            model = t * local.gradient @ move + t * t * move @ local.hessian @ move / 2
-            errors.append(abs(state.objective(local.moved(move, t)) - state.value - float(model)))
-        assert errors[0] < 1e-5
-        assert errors[1] < errors[0] / 6 + 1e-15  # third order: one eighth
-
-
-@pytest.mark.parametrize("c", [1, 2])
-def test_the_solver_ends_at_a_stationary_point_within_the_activation_patterns(c):
+def test_the_solver_ends_at_a_minimum_within_the_activation_patterns(c):
+    """Gradient and Hessian of the objective by automatic differentiation, along all changes that keep the patterns."""
     problem = noisy_waves(20, 2, c, seed=0, alpha=0.05)
     state = FullyCorrective().start(random_network(problem, 8, 0), problem)
     while not state.converged:
         state.step()
-    assert len(state.atoms.U) > 2
-    local = _LocalModel(state, state.atoms)
-    local.newton_step()
-    assert float(local.gradient.norm()) < 1e-9
-    assert float(torch.linalg.eigvalsh(local.hessian)[0]) > -1e-9
+    network = state.network
+    assert network.layer_sizes[1] > 2
+
+    def objective(theta):
+        return problem.objective(network.with_theta(theta))
+
+    moves, gradient = free_moves(network, problem), torch.func.grad(objective)(network.theta)
+    hessian = moves.T @ torch.func.hessian(objective)(network.theta) @ moves
+    curvatures = torch.linalg.eigvalsh(hessian)
+    start = random_network(problem, 8, 0)
+    before = torch.func.grad(lambda theta: problem.objective(start.with_theta(theta)))(start.theta)
+    assert float((gradient @ moves).norm()) < 1e-9 * float(before.norm())
+    assert float(curvatures[0]) > -1e-9 * float(curvatures[-1])
 
 
-def test_neurons_that_no_sample_separates_become_one():
+@pytest.mark.parametrize(("d", "c", "most"), [(1, 1, 70), (2, 1, 80), (2, 2, 95)])
+def test_it_is_newtons_method(d, c, most):
+    """Few evaluations to the last digit: of such problems 19 to 25, 33 to 55, 53 to 70; with Hessians three times as
+    large 105 to 155."""
+    for seed in range(5):
+        problem, evaluations = counted(noisy_waves(20, d, c, seed, alpha=0.05))
+        state = FullyCorrective().start(random_network(problem, 12, seed), problem)
+        while not state.converged:
+            state.step()
+        assert len(evaluations) < most
+
+
+def test_merging_neurons_that_no_sample_separates_saves_rounds():
+    """A neuron found beside a kink takes another one off it: 1427 evaluations for these, without merging 2383."""
+    total_evaluations = 0
+    for seed in range(3):
+        for alpha in (0.3, 0.02, 0.002):
+            problem, evaluations = counted(noisy_waves(15, 2, 1, seed, alpha))
+            evaluations.clear()
+            certify(problem)
+            total_evaluations += len(evaluations)
+    assert total_evaluations < 1900
+
+
+def test_two_neurons_between_the_same_samples_become_one_at_once():
     problem = path_problem([[0.0], [1.0], [2.0], [3.0]], [0.0, 0.1, 1.0, 3.0], 0.1)
     W, b = torch.tensor([[1.0], [1.0], [-1.0]]).double(), torch.tensor([-1.2, -1.8, 1.5]).double()
     network = MLP.from_arrays([W, torch.ones(1, 3).double()], [b, torch.zeros(1).double()], RELU)
     state = FullyCorrective().start(network, problem)
-    merged = state._merge(state.atoms)
-    assert len(merged.U) == 2
-    torch.testing.assert_close(state.features(merged) @ merged.A, network(problem.X))
-    assert float(merged.size.sum()) < float(path_norm(network))
+    assert state.step() < float(problem.objective(network))
+    assert state.network.layer_sizes[1] <= 2
+    assert float(path_norm(state.network)) < float(path_norm(network))
 
 
-def test_linearly_dependent_neurons_are_thinned_out():
-    """On four samples at most three centred features are independent."""
-    problem = noisy_waves(4, 1, 1, seed=0, alpha=0.1)
-    state = FullyCorrective().start(random_network(problem, 6, 1), problem)
-    before, after = state.atoms, state._thin_out(state.atoms)
-    assert len(after.U) <= 3
-    torch.testing.assert_close(state.features(after) @ after.A + after.c, state.features(before) @ before.A + before.c)
-    assert float(after.size.sum()) <= float(before.size.sum()) * (1 + 1e-12)
+@pytest.mark.parametrize(("n", "d"), [(20, 1), (60, 1), (15, 2)])
+def test_linearly_dependent_neurons_are_thinned_out(n, d):
+    """Without that these networks of 9 to 18 neurons have up to five more."""
+    for seed in range(3):
+        problem = noisy_waves(n, d, 1, seed, alpha=0.002)
+        network, _ = certify(problem)
+        H = network.hidden(problem.X)
+        features = H - problem.g @ H
+        assert int(torch.linalg.matrix_rank(features / features.norm(dim=0), rtol=1e-9)) == network.layer_sizes[1]
 
 
 def test_what_is_no_lasso_over_neurons_is_refused():

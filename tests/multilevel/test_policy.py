@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 
 import pytest
 import torch
@@ -19,11 +19,10 @@ from skgrow.multilevel import (
     first_network,
     nested_iteration,
 )
-from skgrow.multilevel._policy import prolonged
 from skgrow.networks import MLP, Activation, ConvNet, ResNet, glorot
 from skgrow.problem import L2, Problem
 from skgrow.solvers import LBFGS, Adam, StochasticGradient
-from skgrow.training import Every, History, Monitor, Trained, fit
+from skgrow.training import Every, History, Monitor, Trained, descend, fit
 
 TANH = Activation("tanh")
 N = 24
@@ -62,6 +61,57 @@ def adam(rate=0.01, batch_size=N):
     return Adam(rate, learning_rate="constant", batch_size=batch_size).seeded(generator())
 
 
+def recorded(solver, states):
+    """The solver, which from now on appends the states that it starts to a list."""
+    start = solver.start
+
+    def noted(*args):
+        states.append(start(*args))
+        return states[-1]
+
+    solver.start = noted
+    return solver
+
+
+def interrupted(solver, at):
+    """The solver, whose steps are interrupted at the given one."""
+    start, steps = solver.start, count()
+
+    def start_to_be_interrupted(*args):
+        state = start(*args)
+        step = state.step
+
+        def step_or_interrupt():
+            if next(steps) == at:
+                raise KeyboardInterrupt
+            return step()
+
+        state.step = step_or_interrupt
+        return state
+
+    solver.start = start_to_be_interrupted
+    return solver
+
+
+class Straight:
+    """A solver that goes along minus the gradient, whether the objective falls or not."""
+
+    monotone, converged = True, False
+
+    def __init__(self, rate):
+        self.rate = rate
+
+    def start(self, network, problem, previous=None, kept=None):
+        state = Straight(self.rate)
+        state.network, state.problem = network, problem
+        return state
+
+    def step(self):
+        gradient = self.problem.value_and_gradient(self.network)[1]
+        self.network = self.network.with_theta(self.network.theta - self.rate * gradient)
+        return float(self.problem.objective(self.network))
+
+
 def make(case, n_levels=2, solver=None, seed=0, alpha=0.3, **settings):
     """Return a policy with its levels, and a network."""
     solver = solver() if callable(solver) else solver
@@ -97,6 +147,15 @@ def dense(transfer):
 # coherence (Lemma 2.34) -------------------------------------------------------------------------------------
 
 
+def way(policy, level, network, problem):
+    """Return how far one correction goes."""
+    reports = []
+    found = policy.correct(level, network, problem, reports)
+    assert reports[0]["accepted"]
+    assert reports[0]["step"] == 1
+    return found.theta - network.theta
+
+
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kind", [True, "exact"])
 def test_one_gradient_step_on_the_coarse_level_is_a_projected_gradient_step(case, kind):
@@ -104,9 +163,7 @@ def test_one_gradient_step_on_the_coarse_level_is_a_projected_gradient_step(case
     policy, network = make(case, solver=sgd(rate), correction=kind, regularization=0.7)
     fine = policy.levels[0].problem
     transfer = policy.levels[1].transfer
-    anchor, problem = correction_of(policy, 0, network, fine)
-    found = policy._minimise(1, anchor, problem, [])
-    away = transfer.apply(found.theta - anchor.theta)
+    away = way(policy, 0, network, fine)
     P, gradient = dense(transfer), fine.value_and_gradient(network)[1]
     expected = -rate * transfer.scale * P @ (P.T @ gradient)
     assert float((away - expected).norm() / expected.norm()) < 1e-10
@@ -121,29 +178,27 @@ def test_coherence_on_the_second_coarse_level(case, kind):
     policy, network = make(case, 3, sgd(rate), correction=kind, regularization=lam)
     fine, (_, middle, coarse) = policy.levels[0].problem, policy.levels
     anchor, problem = correction_of(policy, 0, network, fine)
-    here = policy._minimise(1, anchor, problem, [])
-    here = here.with_theta(here.theta + 0.05 * rand(here.n_parameters, seed=3))
+    here = anchor.with_theta(anchor.theta + 0.05 * rand(anchor.n_parameters, seed=3))
     gradient = (
         middle.problem.value_and_gradient(here)[1]
         + middle.transfer.restrict_gradient(fine.value_and_gradient(network)[1])
         - middle.problem.value_and_gradient(anchor)[1]
         + lam * (here.theta - anchor.theta)
     )
-    second, below = correction_of(policy, 1, here, problem)
-    found = policy._minimise(2, second, below, [])
+    away = way(policy, 1, here, problem)
     P = dense(coarse.transfer)
     expected = -rate * coarse.transfer.scale * P @ (P.T @ gradient)
-    away = coarse.transfer.apply(found.theta - second.theta)
     assert float((away - expected).norm() / expected.norm()) < 1e-10
 
 
 def test_without_a_correction_the_step_is_that_of_the_coarse_objective():
     rate = 1e-3
     policy, network = make("linear", solver=sgd(rate), correction=False)
-    anchor, problem = correction_of(policy, 0, network, policy.levels[0].problem)
-    found = policy._minimise(1, anchor, problem, [])
-    own = policy.levels[1].problem.value_and_gradient(anchor)[1]
-    torch.testing.assert_close(found.theta - anchor.theta, -rate * own, rtol=1e-9, atol=1e-15)
+    away = way(policy, 0, network, policy.levels[0].problem)
+    coarse, transfer = policy.levels[1], policy.levels[1].transfer
+    anchor = coarse.network.with_theta(transfer.restrict(network.theta))
+    expected = -rate * transfer.apply(coarse.problem.value_and_gradient(anchor)[1])
+    assert float((away - expected).norm() / expected.norm()) < 1e-10
 
 
 # one correction ---------------------------------------------------------------------------------------------
@@ -188,11 +243,7 @@ def test_with_the_correction_small_steps_are_always_accepted():
 
 def test_a_long_way_is_cut_or_left():
     for rate, accepted in ((2.0, True), (1e6, False)):
-        policy, network = make("batch", solver=sgd(rate), alpha=0.0)
-        # the descent itself would not keep a step that raises its objective
-        policy._minimise = lambda level, anchor, problem, reports, rate=rate: anchor.with_theta(
-            anchor.theta - rate * problem.value_and_gradient(anchor)[1]
-        )
+        policy, network = make("batch", solver=Straight(rate), alpha=0.0)
         reports = []
         found = policy.correct(0, network, policy.levels[0].problem, reports)
         assert reports[0]["accepted"] == accepted
@@ -203,8 +254,7 @@ def test_a_long_way_is_cut_or_left():
 
 
 def test_no_way_is_no_correction():
-    policy, network = make("constant")
-    policy._minimise = lambda level, anchor, problem, reports: anchor.with_theta(anchor.theta.clone())
+    policy, network = make("constant", solver=Straight(0.0))
     reports = []
     assert policy.correct(0, network, policy.levels[0].problem, reports) is network
     assert not reports[0]["accepted"]
@@ -224,9 +274,9 @@ def test_kappa_close_to_one_suppresses_corrections_and_costs_one_gradient():
 def test_regularisation_keeps_corrections_short():
     lengths = []
     for lam in (0.0, 1.0, 100.0):
-        policy, network = make("linear", solver=LBFGS(), n_coarse=20, regularization=lam)
+        policy, network = make("linear", regularization=lam)
         anchor, problem = correction_of(policy, 0, network, policy.levels[0].problem)
-        found = policy._minimise(1, anchor, problem, [])
+        found = descend(anchor, problem, LBFGS(), Every(10**9), max_iter=20, monitor=Monitor()).network
         lengths.append(float((found.theta - anchor.theta).norm()))
     assert lengths[0] > lengths[1] > 10 * lengths[2]
 
@@ -237,8 +287,7 @@ def test_a_diverging_coarse_descent_is_a_failed_correction(recwarn):
         problem = policy.levels[0].problem
         assert policy.correct(0, network, problem, []) is network
         assert not policy.monitor.stopped
-        assert policy._states[1] is None  # whose moments are not finite
-        policy.solvers = [sgd(1e-3)] * 3
+        policy.solvers = [sgd(1e-3, 0.9)] * 3  # without the moments of before, which are not finite
         assert policy.correct(0, network, problem, []) is not network
     assert not recwarn.list
 
@@ -271,23 +320,22 @@ def test_coarse_levels_of_a_v_cycle_cost_less_than_the_fine_one(kind):
 
 
 def test_moments_of_coarse_levels_go_on():
-    policy, network = make("constant", 3, adam())
-    for count in (1, 2, 3):
+    states = []
+    policy, network = make("constant", 3, recorded(adam(), states))
+    for steps in (1, 2, 3):
         network = policy.correct(0, network, policy.levels[0].problem, [])
-        for level in (1, 2):
-            state = policy._states[level]
-            assert float(state.averages["step"]) == count
+        assert [state.problem.level for state in states[-2:]] == [1, 2]
+        assert [float(state.averages["step"]) for state in states[-2:]] == [steps, steps]
 
 
 def test_moving_subspaces_are_found_anew():
-    policy, network = make((SubspaceHierarchy(3), CASES["width"][1]), 2, adam(), n_coarse=3)
-    bases = []
+    states, bases = [], []
+    policy, network = make((SubspaceHierarchy(3), CASES["width"][1]), 2, recorded(adam(), states), n_coarse=3)
     for _ in range(2):
         network = policy.correct(0, network, policy.levels[0].problem, [])
         bases.append(policy.levels[1].transfer.basis)
+        assert float(states[-1].averages["step"]) == 3  # moments of other coordinates are forgotten
     assert not torch.allclose(*bases)
-    state = policy._states[1]
-    assert float(state.averages["step"]) == 3  # moments of other coordinates are forgotten
 
 
 # in the loop ------------------------------------------------------------------------------------------------
@@ -394,37 +442,30 @@ def test_levels_that_start_at_the_target_are_passed_over():
     torch.testing.assert_close(found.theta, start.theta)
 
 
-def stepped(solver, network, problem, steps=3):
-    state = solver.start(network, problem)
-    for _ in range(steps):
-        state.step()
-    return state
-
-
-def moments(state):
-    return state.averages
+def carried_over(case, coarse, fine):
+    """Return the state of the coarse level's solver at its end, that of the fine level's to begin with, a transfer."""
+    states = []
+    policy, _ = make(case, 2)
+    policy.solvers = [fine, recorded(coarse, states)]
+    _, state, _ = nested(policy)
+    return states[-1], state, policy.levels[1].transfer
 
 
 def test_levels_of_the_same_parameters_keep_the_moments():
-    policy, network = make("batch", 2)
-    coarse = stepped(adam(), policy.levels[1].network, policy.levels[1].problem)
-    fresh = adam().start(network, policy.levels[0].problem)
-    found = prolonged(coarse, policy.levels[1].transfer, fresh)
-    for name, value in moments(coarse).items():
-        assert torch.equal(moments(found)[name], value)
-        assert moments(found)[name] is not value
+    coarse, fine, _ = carried_over("batch", adam(), adam())
+    assert float(coarse.averages["step"]) == 4
+    for name, value in coarse.averages.items():
+        assert torch.equal(fine.averages[name], value)
+        assert fine.averages[name] is not value
 
 
 @pytest.mark.parametrize("make_solver", [adam, lambda: sgd(0.01, 0.9)], ids=["adam", "sgd"])
 def test_constant_prolongation_shares_moments_among_blocks(make_solver):
-    solver = make_solver()
-    policy, network = make("constant", 2)
-    level = policy.levels[1]
-    coarse = stepped(solver, level.network, level.problem)
-    found = moments(prolonged(coarse, level.transfer, solver.start(network, policy.levels[0].problem)))
-    old, transfer = moments(coarse), level.transfer
+    coarse, fine, transfer = carried_over("constant", make_solver(), make_solver())
+    old, found = coarse.averages, fine.averages
     b, size, after = transfer.before, transfer.size, transfer.after
     for name, factor in (("exp_avg", 2), ("exp_avg_sq", 4)) if "exp_avg" in old else (("momentum_buffer", 2),):
+        assert float(old[name].abs().max()) > 0
         blocks = old[name][b:-after].view(-1, size).repeat_interleave(2, 0).reshape(-1)
         torch.testing.assert_close(found[name][b:-after], blocks / factor, rtol=1e-14, atol=0.0)
         torch.testing.assert_close(found[name][:b], old[name][:b], rtol=0.0, atol=0.0)
@@ -432,16 +473,12 @@ def test_constant_prolongation_shares_moments_among_blocks(make_solver):
 
 
 def test_solvers_of_other_kinds_start_anew():
-    policy, network = make("constant", 2)
-    level = policy.levels[1]
-    solvers = [adam(), sgd(0.01, 0.9), sgd(0.01), LBFGS()]
-    for coarse in solvers:
-        state = stepped(coarse, level.network, level.problem)
-        for fine in solvers:
-            found = prolonged(state, level.transfer, fine.start(network, policy.levels[0].problem))
-            if type(coarse) is not type(fine) or isinstance(fine, LBFGS):
-                assert not getattr(found, "born", None)
-                assert isinstance(fine, LBFGS) or not any(bool(value.any()) for value in moments(found).values())
+    solvers = [adam, lambda: sgd(0.01, 0.9), lambda: sgd(0.01), LBFGS]
+    for make_coarse in solvers:
+        for make_fine in solvers:
+            _, found, _ = carried_over("constant", make_coarse(), make_fine())
+            if type(make_coarse()) is not type(make_fine()):
+                assert not any(bool(value.any()) for value in getattr(found, "averages", {}).values())
             assert math.isfinite(found.step())
 
 
@@ -482,6 +519,7 @@ def test_interruption_of_nested_iteration_goes_up_at_once(level):
         network, _, history = nested(policy)
     assert network.layer_sizes == template.layer_sizes
     assert [row["level"] for row in history] == [2, 1]
+    assert [row["epoch"] for row in history] == ([4, 6] if level == 1 else [2, 2])
     assert torch.isfinite(network.theta).all()
 
 

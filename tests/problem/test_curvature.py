@@ -42,6 +42,11 @@ def random_case(loss=None, sizes=(3, 4, 2), *, n=12, seed=0, activation="tanh", 
     return network, Problem(X, torch.as_tensor(Y), torch.as_tensor(rng.uniform(0.3, 2, n)), loss, L2(alpha))
 
 
+def assert_near(found, expected, tol=1e-6):
+    """Up to rounding, which is relative to the largest entry: inverses of nearly singular matrices have all sizes."""
+    torch.testing.assert_close(found, expected, rtol=tol, atol=tol * float(expected.abs().max()))
+
+
 def order_of_layer(network, layer):
     """Places in theta of a layer's parameters, output by output: incoming weights, bias."""
     w, b = network.slices[layer]
@@ -162,16 +167,17 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
     theirs = DenseCurvature(gram)
     torch.testing.assert_close(problem.gauss_newton_rows(network)[:2], (value, gradient))
 
-    def damped(curvature, ridge):
+    def assert_damped_alike(ridge):
         """Of incoming weights of the first layer the means over a neuron: so is ours, the other one is exact."""
-        log_det, diagonal = curvature.damped(ridge, mask)
+        (log_det, diagonal), (exact_log_det, exact) = (matrix.damped(ridge, mask) for matrix in (ours, theirs))
         first = network.slices[0][0]
         if ours.first is not None:
-            means = diagonal[first].view(sizes[1], sizes[0]).mean(1, keepdim=True).expand(-1, sizes[0])
-            diagonal = torch.cat([means.reshape(-1), diagonal[first.stop :]])
-        return log_det, diagonal
+            means = exact[first].view(sizes[1], sizes[0]).mean(1, keepdim=True).expand(-1, sizes[0])
+            exact = torch.cat([means.reshape(-1), exact[first.stop :]])
+        assert log_det == pytest.approx(exact_log_det, rel=1e-6, abs=1e-6)  # a relative error of the determinant
+        assert_near(diagonal, exact)
 
-    torch.testing.assert_close(damped(ours, 0.1), damped(theirs, 0.1))
+    assert_damped_alike(0.1)
     if frozen != "nothing":
         still = torch.arange(network.n_parameters) % 3 == 0
         still[network.slices[-1][1]] = False
@@ -180,16 +186,15 @@ def test_of_few_rows_the_matrix_need_not_be_formed(loss, sizes, frozen):
             still[: sizes[0]] = True
         for curvature in (ours, theirs):
             curvature.freeze(still)
-    torch.testing.assert_close(ours.gram, theirs.gram)
-    plain = RowCurvature(ours.rows, sizes[-1])
-    torch.testing.assert_close(ours._kernel, plain._kernel)
+    assert_near(ours.gram, theirs.gram, 1e-10)
     assert ours.largest() == pytest.approx(theirs.largest())
+    without_factors = RowCurvature(ours.rows, sizes[-1])
     b = torch.linspace(-1, 1, 2 * network.n_parameters).double().view(-1, 2)
     for ridge, damping in ((1e-5, 0.0), (1e-2, 1e-5), (10.0, 1.0)):
-        torch.testing.assert_close(damped(ours, ridge), damped(theirs, ridge), rtol=1e-6, atol=1e-6)
-        torch.testing.assert_close(
-            ours.solve(ridge, mask, damping, b), theirs.solve(ridge, mask, damping, b), rtol=1e-6, atol=1e-6
-        )
+        assert_damped_alike(ridge)
+        solution = theirs.solve(ridge, mask, damping, b)
+        for curvature in (ours, without_factors):
+            assert_near(curvature.solve(ridge, mask, damping, b), solution)
 
 
 def test_without_a_penalty_few_rows_are_damped_by_as_little_as_rounding_asks_for():
@@ -234,6 +239,14 @@ class Formed(Problem):
     def linearised(self, network):
         loss, gradient, gram = self.gauss_newton(network)
         return loss, gradient, DenseCurvature(gram)
+
+
+def in_parts(problem, copies):
+    """The same problem with every sample as several light ones: more rows, the same sums."""
+    X, Y, weight = (
+        array.repeat_interleave(copies, 0) for array in (problem.X, problem.Y, problem.sample_weight / copies)
+    )
+    return Problem(X, Y, weight, problem.alpha, problem.loss)
 
 
 @pytest.mark.parametrize("loss", LOSSES, **NAMED)
@@ -292,6 +305,7 @@ def test_the_evidence_of_one_layer_at_a_time_is_not_far_from_the_dense_one(loss)
         for curvature in (KroneckerCurvature.of(network, problem), DenseCurvature(problem.gauss_newton(network)[2]))
     ]
     assert 0 < found[0].effective_parameters <= network.n_parameters
+    # measured: 19 to 37 % more
     assert found[0].effective_parameters == pytest.approx(found[1].effective_parameters, rel=0.5)
 
 

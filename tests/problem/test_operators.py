@@ -9,9 +9,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.networks import MLP, Activation
-from skgrow.problem import L2, Huber, Operator, Problem, derivative, gradient, head_of, is_linear
+from skgrow.growth import GrowthPolicy, PolarSearch
+from skgrow.networks import MLP, Activation, widen
+from skgrow.problem import L2, Huber, Operator, Problem, derivative, gradient, is_linear
 from skgrow.solvers import refit_output
+from skgrow.training import Plateau
 
 SIZES = [(2, 4, 1), (2, 3, 4, 1), (2, 0, 1)]
 
@@ -247,11 +249,28 @@ def test_a_refit_is_stationary_through_an_operator(kind, sizes):
 
 
 @pytest.mark.parametrize("kind", OPERATORS)
-def test_the_head_of_a_deep_network_keeps_the_operator(kind):
-    network, problem = operator_problem(kind, (2, 3, 4, 1))
-    head, of_head = head_of(network, problem)
-    torch.testing.assert_close(of_head.outputs(head), problem.outputs(network))
-    torch.testing.assert_close(of_head.basis(head), problem.basis(network))
+@pytest.mark.parametrize("sizes", SIZES[:2], ids=str)
+def test_new_neurons_of_the_last_layer_are_scored_through_the_operator(kind, sizes):
+    """Also of a deep network, whose last layers are searched as a network on the features below."""
+    network, problem = operator_problem(kind, sizes, alpha=0.0)
+    network = refit_output(network, problem)
+    policy = GrowthPolicy(
+        descend=lambda network, problem: (network, problem),
+        search=PolarSearch(),
+        schedule=Plateau(),
+        block_size=2,
+        max_neurons=20,
+        max_extensions=1,
+        n_exchanges=0,
+        patience=1,
+        min_decrease=0.0,
+        generator=torch.Generator().manual_seed(0),
+    )
+    block = policy.best_block(network, problem)
+    silent, _ = widen(network, len(sizes) - 3, block.W, block.b, torch.zeros(1, len(block.b)).double())
+    decrease = float(problem.data_loss(network)) - float(problem.data_loss(refit_output(silent, problem)))
+    assert block.score > 0
+    assert block.score == pytest.approx(decrease, rel=1e-5)  # the search regularises its Gram matrices
 
 
 def test_the_rule_sees_training_points_to_the_last_bit():
