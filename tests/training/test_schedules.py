@@ -61,3 +61,11 @@ def test_target_loss_finishes_at_its_target_and_is_due_on_plateaus():
     assert schedule.due([1.0, 0.5, 0.5, 0.5], 3)
     assert not any(other.finished(0.0, 2) for other in (Plateau(), Every(), AtEpochs()))
     assert AtEpochs((5, 9)).finished(1.0, 2)
+
+
+@pytest.mark.parametrize("kind", [Plateau, Every, TargetLoss])
+def test_growth_ends_after_so_many_growths(kind):
+    limited = kind(max_growths=2)
+    assert [limited.finished(1.0, n_growths) for n_growths in range(4)] == [False, False, True, True]
+    assert not any(kind().finished(1.0, n_growths) for n_growths in (0, 5, 10**6))
+    assert kind(max_growths=0).finished(1.0, 0)
