@@ -15,16 +15,16 @@ STRENGTH = ("training/_penalty_rules.py", "problem/")
 #: The file that owns choices by the size of the data.
 REGIME = ("training/_regime.py",)
 
-#: Expressions elsewhere that are no decision about the strength, by file.
+#: Functions elsewhere that give a penalty a strength and decide nothing, by file, with what they call or assign to.
 STRENGTHS_GIVEN = {
     "growth/_train.py": {
         # the strength at the start: what was asked for, or the regime's
-        "self.settings.penalty.with_alpha(self.regime.first_alpha(self.task.samples.X.shape[1]))",
-        "settings.penalty.with_alpha(float(settings.alpha))",
+        ("_problem", "self.settings.penalty.with_alpha"),
+        ("_certified", "settings.penalty.with_alpha"),
     },
     "growth/_member.py": {
         # nothing is trained with it: without a penalty there is no evidence
-        "problem.at(max(trained.alpha, _LEAST_ALPHA))",
+        ("measure", "problem.at"),
     },
 }
 
@@ -72,7 +72,7 @@ def constants_of(node):
 
 
 class Strengths(ast.NodeVisitor):
-    """Expressions that give a penalty another strength."""
+    """Where a penalty is given another strength: the function, and what is called or assigned to."""
 
     def __init__(self):
         self.found, self.functions = [], []
@@ -86,11 +86,14 @@ class Strengths(ast.NodeVisitor):
         for target in targets_of(node):
             constructs = self.functions[-1:] == ["__init__"] and ast.unparse(target) == "self.alpha"
             if isinstance(target, ast.Attribute) and target.attr == "alpha" and not constructs:
-                self.found.append(ast.unparse(node))
+                self._note(target)
             entry = isinstance(target, ast.Subscript) and name_of(target.value) == "__dict__"
             if entry and constants_of(target.slice) & {"alpha", "penalty"}:
-                self.found.append(ast.unparse(node))
+                self._note(target)
         super().generic_visit(node)
+
+    def _note(self, node):
+        self.found.append((self.functions[-1] if self.functions else "", ast.unparse(node)))
 
     def visit_Call(self, node):
         name = name_of(node)
@@ -98,7 +101,7 @@ class Strengths(ast.NodeVisitor):
         sets = name in ("setattr", "__setattr__") and "alpha" in constants_of(node)
         replaces = name in ("replace", "update", "_with") and "alpha" in {keyword.arg for keyword in node.keywords}
         if (method and name in ("at", "with_alpha")) or sets or replaces:
-            self.found.append(ast.unparse(node))
+            self._note(node.func)
         self.generic_visit(node)
 
 
