@@ -48,7 +48,7 @@ def counted(problem):
     """The same problem, and a list with an entry for every evaluation of its objective."""
     evaluations = []
 
-    class Counting(SquaredError):
+    class Counting(SquaredError):  # noqa: N818 (an error, but no exception)
         def value(self, F, Y):
             evaluations.append(len(F))
             return super().value(F, Y)
