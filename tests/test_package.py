@@ -15,13 +15,14 @@ def test_training_does_not_load_the_compiler():
     code = """if True:
         import sys, warnings, numpy as np
         from skgrow import GrowingClassifier, PreconditionedMLPRegressor, SensLIClassifier
+        from skgrow.networks import CNNArchitecture
 
         warnings.simplefilter("ignore")
         X = np.random.default_rng(0).normal(size=(50, 16))
         y = X[:, 0] > 0
         for solver in ("adam", "sgd", "lbfgs", "lm"):
-            GrowingClassifier(solver=solver, max_neurons=2, max_iter=3).fit(X, y)
-        SensLIClassifier(architecture="cnn", image_shape=(4, 4), max_iter=2).fit(X, y)
+            GrowingClassifier(solver=solver, max_neurons=2, max_stage_iter=3).fit(X, y)
+        SensLIClassifier(architecture=CNNArchitecture((4, 4)), max_iter=2).fit(X, y)
         PreconditionedMLPRegressor(max_iter=2).fit(X, X[:, 0])
         sys.exit("torch._dynamo" in sys.modules)
     """

@@ -6,15 +6,17 @@ import torch
 from scipy import sparse
 
 from skgrow import GrowingRegressor
+from skgrow.growth import PolarSearch
+from skgrow.networks import Activation
 
 X = np.random.default_rng(0).normal(size=(20, 3))
 Y = X[:, 0]
 
 
 def fit(X=X, y=Y, weight=None, /, parameters=None, **kwargs):
-    return GrowingRegressor(**{"activation": "tanh", "max_neurons": 3, "n_exchanges": 0} | (parameters or {})).fit(
-        X, y, weight, **kwargs
-    )
+    return GrowingRegressor(
+        **{"activation": "tanh", "max_neurons": 3, "search": PolarSearch(n_exchanges=0)} | (parameters or {})
+    ).fit(X, y, weight, **kwargs)
 
 
 def with_entry(array, value, place=3):
@@ -35,16 +37,12 @@ def with_entry(array, value, place=3):
         ("alpha", np.nan, r"\[0.0, inf\)"),
         ("schedule", "sometimes", "plateau"),
         ("search", "grid", "polar"),
-        ("negative_slope", 1.0, r"\[0.0, 1.0\)"),
         ("block_size", 0, r"\[1, inf\)"),
         ("block_size", 2.5, "int"),
         ("max_neurons", -1, r"\[0, inf\)"),
-        ("max_extensions", 0, r"\[1, inf\)"),
-        ("max_stages", -1, r"\[0, inf\)"),
-        ("n_exchanges", -1, r"\[0, inf\)"),
-        ("n_iter_no_change", 0, r"\[1, inf\)"),
-        ("tol", -1e-3, r"\[0.0, inf\)"),
-        ("max_iter", 0, r"\[1, inf\)"),
+        ("patience", 0, r"\[1, inf\)"),
+        ("min_decrease", -1e-3, r"\[0.0, inf\)"),
+        ("max_stage_iter", 0, r"\[1, inf\)"),
         ("batch_size", 0, r"\[1, inf\)"),
         ("batch_size", "all", "auto"),
         ("learning_rate_init", 0.0, r"\(0.0, inf\)"),
@@ -61,6 +59,12 @@ def with_entry(array, value, place=3):
 def test_parameters_out_of_range(name, value, allowed):
     with pytest.raises(ValueError, match=rf"(?s)'{name}' parameter of GrowingRegressor must be .*{allowed}.*Got"):
         fit(parameters={name: value})
+
+
+@pytest.mark.parametrize("slope", [1.0, -0.1, np.nan])
+def test_slopes_out_of_range(slope):
+    with pytest.raises(ValueError, match=rf"slope must lie in \[0, 1\); got {slope}"):
+        fit(parameters={"activation": Activation("leaky_relu", slope)})
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -248,10 +252,18 @@ def test_relative_weights_have_no_scale():
     assert small.effective_parameters_ > 1
 
 
-@pytest.mark.parametrize("search", [{"normalization": "foo"}, {"n_thresholds": 0}, {"n_directions": 0}])
+@pytest.mark.parametrize(
+    "search",
+    [
+        {"normalization": "foo"},
+        {"n_thresholds": 0},
+        {"n_directions": 0},
+        {"max_extensions": 0},
+        {"n_exchanges": -1},
+        {"merge_tol": -1.0},
+    ],
+)
 def test_parameters_of_the_search_are_checked(search):
-    from skgrow.growth import PolarSearch
-
     with pytest.raises(ValueError, match=next(iter(search))):
         GrowingRegressor(search=PolarSearch(**search)).fit(X, Y)
 

@@ -18,8 +18,10 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import compute_sample_weight, get_tags
 
 from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow.growth import PolarSearch
+from skgrow.training import Plateau
 
-SMALL = {"activation": "tanh", "max_neurons": 4, "max_iter": 40, "random_state": 0}
+SMALL = {"activation": "tanh", "max_neurons": 4, "max_stage_iter": 40, "random_state": 0}
 
 
 def two_classes(n=80, noise=0.25, seed=0):
@@ -202,7 +204,6 @@ def test_bad_data_are_refused(change, message):
         ("solver", "newton"),
         ("grow_layer", "first"),
         ("search", "genetic"),
-        ("merge_tol", -1.0),
         ("block_size", 0),
         ("hidden_layer_sizes", (0, 3)),
         ("hidden_layer_sizes", (-1,)),
@@ -212,6 +213,11 @@ def test_bad_data_are_refused(change, message):
 def test_bad_parameters_are_refused_by_name(name, value):
     with pytest.raises(ValueError, match=name):
         GrowingClassifier(**SMALL | {name: value}).fit(*two_classes())
+
+
+def test_bad_parameters_of_a_search_are_refused_by_name():
+    with pytest.raises(ValueError, match=r"merge_tol must be >= 0; got -1\.0"):
+        GrowingClassifier(**SMALL, search=PolarSearch(merge_tol=-1.0)).fit(*two_classes())
 
 
 def test_other_features_than_in_fit_are_refused():
@@ -337,7 +343,7 @@ def test_cross_validated_probabilities_beat_the_frequencies(kind):
 def test_moons_are_told_apart_on_new_data(solver, activation):
     X, y = two_classes(150, noise=0.15)
     new, labels = two_classes(400, noise=0.15, seed=1)
-    parameters = {"max_neurons": 8, "learning_rate_init": 0.02, "max_iter": 60, "random_state": 0}
+    parameters = {"max_neurons": 8, "learning_rate_init": 0.02, "max_stage_iter": 60, "random_state": 0}
     est = GrowingClassifier(activation=activation, solver=solver, **parameters).fit(X, y)
     assert log_loss(labels, est.predict_proba(new)) < 0.45  # constant probabilities have log 2, lines 0.27
     assert est.score(new, labels) > 0.82
@@ -374,7 +380,7 @@ def test_a_first_block_is_tried_however_many_parameters_it_has():
 @pytest.mark.parametrize(("n", "neurons"), [(239, 3), (240, 6)])
 def test_blocks_are_of_six_with_ten_samples_per_weight(n, neurons):
     X, y = two_classes(n)
-    est = GrowingClassifier(activation="tanh", max_stages=1, random_state=0).fit(X, y)
+    est = GrowingClassifier(activation="tanh", schedule=Plateau(max_growths=1), random_state=0).fit(X, y)
     assert [row["architecture"] for row in est.history_] == [(2, 0, 1), (2, neurons, 1)]
 
 
@@ -382,7 +388,7 @@ def test_what_is_grown_beats_a_straight_line():
     X, y = two_classes(300, noise=0.2)
     new, labels = two_classes(1000, noise=0.2, seed=1)
     line = LogisticRegression().fit(X, y)
-    est = GrowingClassifier(random_state=0, max_iter=100).fit(X, y)
+    est = GrowingClassifier(random_state=0, max_stage_iter=100).fit(X, y)
     assert log_loss(labels, est.predict_proba(new)) < 0.7 * log_loss(labels, line.predict_proba(new))
 
 
@@ -466,7 +472,7 @@ def assert_loss_never_rises(history):
         {"solver": "lbfgs", "activation": "relu"},
         {"solver": "adam", "activation": "relu", "learning_rate_init": 0.02},
         {"hidden_layer_sizes": (3, 2), "grow_layer": "best"},
-        {"criterion": "gcv", "n_exchanges": 2},
+        {"criterion": "gcv", "search": PolarSearch(n_exchanges=2)},
         {"criterion": "loo"},
     ],
 )

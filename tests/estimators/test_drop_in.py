@@ -28,7 +28,13 @@ from skgrow import GrowingRegressor
 from skgrow.growth import PolarSearch
 from skgrow.training import Plateau
 
-SMALL = {"activation": "tanh", "max_neurons": 6, "n_exchanges": 0, "max_iter": 60, "random_state": 0}
+SMALL = {
+    "activation": "tanh",
+    "max_neurons": 6,
+    "search": PolarSearch(n_exchanges=0),
+    "max_stage_iter": 60,
+    "random_state": 0,
+}
 
 
 def waves(n=100, d=3, noise=0.1, seed=0):
@@ -54,7 +60,7 @@ def test_in_a_pipeline():
 
 def test_in_a_grid_search_also_over_parameters_of_components():
     X, y = waves()
-    est = GrowingRegressor(**SMALL, schedule=Plateau(), search=PolarSearch())
+    est = GrowingRegressor(**SMALL, schedule=Plateau())
     grid = {"schedule__patience": [1, 4], "search__n_directions": [8], "max_neurons": [1, 6]}
     search = GridSearchCV(est, grid, cv=3).fit(X, y)
     assert len(search.cv_results_["params"]) == 4
@@ -314,13 +320,15 @@ def test_pickle_and_joblib(fitted, tmp_path):
         assert [row["train_loss"] for row in copy.history_] == [row["train_loss"] for row in fitted.history_]
 
 
-def test_skops_needs_to_trust_the_class_alone(fitted):
+def test_skops_needs_to_trust_the_class_and_those_of_components(fitted):
     skops = pytest.importorskip("skops.io")
-    X, _ = waves()
-    data = skops.dumps(fitted)
-    assert skops.get_untrusted_types(data=data) == ["skgrow.estimators._growing_regressor.GrowingRegressor"]
-    copy = skops.loads(data, trusted=["skgrow.estimators._growing_regressor.GrowingRegressor"])
-    np.testing.assert_array_equal(copy.predict(X), fitted.predict(X))
+    X, y = waves()
+    named = clone(fitted).set_params(search="polar").fit(X, y)
+    classes = ["skgrow.estimators._growing.GrowingRegressor", "skgrow.growth._search.PolarSearch"]
+    for est, needed in ((named, classes[:1]), (fitted, classes)):
+        data = skops.dumps(est)
+        assert skops.get_untrusted_types(data=data) == needed
+        np.testing.assert_array_equal(skops.loads(data, trusted=needed).predict(X), est.predict(X))
 
 
 def test_no_torch_object_is_held(fitted):
@@ -331,7 +339,9 @@ def test_no_torch_object_is_held(fitted):
 
 def test_clone_copies_parameters_only(fitted):
     copy = clone(fitted)
-    assert copy.get_params() == fitted.get_params()
+    ours, theirs = ({name: repr(value) for name, value in est.get_params().items()} for est in (copy, fitted))
+    assert ours == theirs
+    assert copy.search is not fitted.search
     assert not hasattr(copy, "coefs_")
 
 

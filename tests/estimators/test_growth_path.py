@@ -11,6 +11,7 @@ from sklearn.exceptions import ConvergenceWarning
 from skgrow import GrowingRegressor
 from skgrow.growth import PolarSearch
 from skgrow.networks import from_torch
+from skgrow.solvers import LevenbergMarquardt
 from skgrow.training import AtEpochs, Every, Plateau, TargetLoss
 
 
@@ -58,7 +59,12 @@ def assert_losses_fall(history):
 def test_training_loss_never_rises_along_the_growth_path(data, alpha, activation):
     X, y = DATA[data]()
     est = GrowingRegressor(
-        activation=activation, alpha=alpha, max_neurons=9, n_exchanges=2, max_iter=50, random_state=0
+        activation=activation,
+        alpha=alpha,
+        max_neurons=9,
+        search=PolarSearch(n_exchanges=2),
+        max_stage_iter=50,
+        random_state=0,
     ).fit(X, y)
     assert len(est.history_) > 1
     assert_losses_fall(est.history_)
@@ -74,8 +80,8 @@ def test_training_loss_never_rises_whatever_the_solver(solver, activation, alpha
         alpha=alpha,
         solver=solver,
         max_neurons=6,
-        n_exchanges=2,
-        max_iter=30,
+        search=PolarSearch(n_exchanges=2),
+        max_stage_iter=30,
         learning_rate_init=0.02,
         random_state=0,
     ).fit(X, y)
@@ -85,9 +91,9 @@ def test_training_loss_never_rises_whatever_the_solver(solver, activation, alpha
 
 def test_training_loss_never_rises_with_validation_data():
     X, y = waves(150)
-    est = GrowingRegressor(activation="relu", early_stopping=True, max_neurons=12, n_exchanges=2, random_state=0).fit(
-        X, y
-    )
+    est = GrowingRegressor(
+        activation="relu", early_stopping=True, max_neurons=12, search=PolarSearch(n_exchanges=2), random_state=0
+    ).fit(X, y)
     assert_losses_fall(est.history_)
 
 
@@ -156,7 +162,7 @@ def test_loss_is_half_the_mean_squared_error_in_standardized_units():
 def test_indicator_lies_between_0_and_2_and_predicts_the_next_decrease():
     """C_opt is twice the cosine between the residual and the best new block (Feischl et al., Theorem 25)."""
     X, y = waves(d=1)  # one direction only: both are found by the same search
-    est = GrowingRegressor(activation="relu", n_exchanges=0, random_state=0).fit(X, y)
+    est = GrowingRegressor(activation="relu", search=PolarSearch(n_exchanges=0), random_state=0).fit(X, y)
     known = [row for row in est.history_ if "indicator" in row]
     assert known
     for row in known:
@@ -170,7 +176,9 @@ def test_indicator_lies_between_0_and_2_and_predicts_the_next_decrease():
 def test_growing_gains_at_least_what_the_indicator_predicts():
     """Without penalty, a block with a refit already has the predicted decrease; training does not undo it."""
     X, y = waves(noise=0.0)
-    est = GrowingRegressor(activation="tanh", alpha=0.0, n_exchanges=0, max_neurons=9, random_state=0).fit(X, y)
+    est = GrowingRegressor(
+        activation="tanh", alpha=0.0, search=PolarSearch(n_exchanges=0), max_neurons=9, random_state=0
+    ).fit(X, y)
     grown = [row for row in est.history_ if row["action"] == "grow" and row["accepted"]]
     assert grown
     for row in grown:
@@ -202,11 +210,13 @@ def test_without_neurons_the_network_is_the_mean():
     np.testing.assert_allclose(est.predict(X), y.mean(), rtol=1e-12)
 
 
-@pytest.mark.parametrize("max_stages", [0, 1, 2])
-def test_number_of_growths_stays_within_its_budget(max_stages):
+@pytest.mark.parametrize("max_growths", [0, 1, 2])
+def test_number_of_growths_stays_within_its_budget(max_growths):
     X, y = waves(noise=0.01)
-    est = GrowingRegressor(activation="relu", max_stages=max_stages, n_exchanges=0, random_state=0).fit(X, y)
-    assert sum(row["action"] == "grow" for row in est.history_) == max_stages
+    est = GrowingRegressor(
+        activation="relu", schedule=Plateau(max_growths=max_growths), search=PolarSearch(n_exchanges=0), random_state=0
+    ).fit(X, y)
+    assert sum(row["action"] == "grow" for row in est.history_) == max_growths
 
 
 @pytest.mark.parametrize(("block_size", "max_extensions"), [(1, 1), (2, 1), (3, 2)])
@@ -215,9 +225,8 @@ def test_growths_add_so_many_blocks(block_size, max_extensions):
     est = GrowingRegressor(
         activation="tanh",
         block_size=block_size,
-        max_extensions=max_extensions,
         max_neurons=12,
-        n_exchanges=0,
+        search=PolarSearch(max_extensions=max_extensions, n_exchanges=0),
         random_state=0,
     ).fit(X, y)
     grown = [row for row in est.history_ if row["action"] == "grow"]
@@ -230,7 +239,9 @@ def test_growths_add_so_many_blocks(block_size, max_extensions):
 def test_number_of_exchanges_stays_within_its_budget():
     X, y = waves()
     for n_exchanges in (0, 2):
-        est = GrowingRegressor(activation="relu", max_neurons=6, n_exchanges=n_exchanges, random_state=0).fit(X, y)
+        est = GrowingRegressor(
+            activation="relu", max_neurons=6, search=PolarSearch(n_exchanges=n_exchanges), random_state=0
+        ).fit(X, y)
         assert sum(row["action"] == "exchange" for row in est.history_) <= n_exchanges
 
 
@@ -303,9 +314,15 @@ def test_schedules(schedule):
 
 def test_growth_ends_at_the_target_loss():
     X, y = waves(noise=0.0)
-    free = GrowingRegressor(activation="relu", n_exchanges=0, max_neurons=30, random_state=0).fit(X, y)
+    free = GrowingRegressor(activation="relu", search=PolarSearch(n_exchanges=0), max_neurons=30, random_state=0).fit(
+        X, y
+    )
     est = GrowingRegressor(
-        activation="relu", n_exchanges=0, max_neurons=30, schedule=TargetLoss(target=0.02), random_state=0
+        activation="relu",
+        search=PolarSearch(n_exchanges=0),
+        max_neurons=30,
+        schedule=TargetLoss(target=0.02),
+        random_state=0,
     ).fit(X, y)
     accepted = [row["train_loss"] for row in est.history_ if row["accepted"]]
     assert accepted[-1] <= 0.02 < accepted[-2]
@@ -319,9 +336,8 @@ def test_growth_happens_at_given_epochs():
         solver="adam",
         alpha=1e-3,
         schedule=AtEpochs(epochs=(5, 12)),
-        max_stages=2,
-        n_exchanges=0,
-        max_iter=40,
+        search=PolarSearch(n_exchanges=0),
+        max_stage_iter=40,
         learning_rate_init=0.01,
         random_state=0,
     ).fit(X, y)
@@ -345,7 +361,7 @@ def test_few_samples(n, activation, solver):
     X, y = rng.normal(size=(n, 3)), rng.normal(size=n)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        est = GrowingRegressor(activation=activation, solver=solver, max_iter=20, random_state=0).fit(X, y)
+        est = GrowingRegressor(activation=activation, solver=solver, max_stage_iter=20, random_state=0).fit(X, y)
         mean, std = est.predict(X, return_std=True)
     assert np.isfinite(mean).all()
     assert (std >= 0).all()
@@ -415,7 +431,7 @@ def test_duplicated_rows_with_different_targets_give_their_mean():
 )
 def test_results_scale_with_the_target(solver, size, tolerance, activation):
     X, y = waves(60)
-    plain = GrowingRegressor(activation=activation, solver=solver, max_iter=30, max_neurons=6, random_state=0)
+    plain = GrowingRegressor(activation=activation, solver=solver, max_stage_iter=30, max_neurons=6, random_state=0)
     scaled = GrowingRegressor(**plain.get_params()).fit(X, size * y)
     plain.fit(X, y)
     np.testing.assert_allclose(scaled.predict(X) / size, plain.predict(X), rtol=tolerance, atol=tolerance)
@@ -470,23 +486,13 @@ def test_divergence_warns_once_and_keeps_the_best_weights(solver, activation):
 
 
 @pytest.mark.parametrize("step", [0, 1, 10])
-def test_keyboard_interrupt_keeps_the_model_so_far(step, monkeypatch):
-    from skgrow.solvers._levenberg_marquardt import LevenbergMarquardtState
-
+def test_keyboard_interrupt_keeps_the_model_so_far(step, interrupted):
     X, y = waves()
-    steps = itertools.count()
-    original = LevenbergMarquardtState.step
-
-    def interrupted(state):
-        if next(steps) == step:
-            raise KeyboardInterrupt
-        return original(state)
-
-    monkeypatch.setattr(LevenbergMarquardtState, "step", interrupted)
-    est = GrowingRegressor(random_state=0)
+    solver = interrupted(LevenbergMarquardt, at=step)
+    est = GrowingRegressor(solver=solver, random_state=0)
     with pytest.warns(UserWarning, match="interrupted by user"):
         est.fit(X, y)
-    assert next(steps) == step + 1
+    assert solver.begun == step + 1
     assert np.isfinite(est.predict(X)).all()
     assert est.score(X, y) >= -1e-12
 
@@ -511,16 +517,3 @@ def test_the_torch_module_of_a_fit_is_the_same_function():
     with torch.no_grad():
         np.testing.assert_allclose(module(torch.as_tensor(X)), est.predict(X), rtol=1e-12, atol=1e-12)
     assert from_torch(module).layer_sizes == est.architecture_
-
-
-@pytest.mark.parametrize("schedule", ["plateau", "every", "at_epochs", "target_loss"])
-def test_every_short_name_is_the_component_with_its_defaults(schedule):
-    from skgrow.training import SCHEDULES
-
-    rng = np.random.default_rng(0)
-    X = rng.normal(size=(60, 2))
-    y = np.sin(X[:, 0]) + 0.1 * rng.normal(size=60)
-    options = {"activation": "tanh", "random_state": 0, "max_neurons": 12}
-    named = GrowingRegressor(schedule=schedule, **options).fit(X, y)
-    given = GrowingRegressor(schedule=SCHEDULES[schedule](), **options).fit(X, y)
-    np.testing.assert_array_equal(named.predict(X), given.predict(X))

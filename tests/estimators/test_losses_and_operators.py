@@ -8,8 +8,17 @@ import torch
 from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
 
 from skgrow import GrowingRegressor
+from skgrow.growth import PolarSearch
+from skgrow.problem import Huber
+from skgrow.training import Plateau
 
-SMALL = {"activation": "tanh", "max_neurons": 6, "max_iter": 60, "n_exchanges": 1, "random_state": 0}
+SMALL = {
+    "activation": "tanh",
+    "max_neurons": 6,
+    "max_stage_iter": 60,
+    "search": PolarSearch(n_exchanges=1),
+    "random_state": 0,
+}
 
 
 def counts(n=200, seed=0, factor=1.0):
@@ -105,8 +114,8 @@ def test_on_clean_data_huber_is_about_as_good_as_the_squared_error():
 def test_a_large_epsilon_makes_huber_the_squared_error():
     """The targets are standardized differently, so equality is that of good fits."""
     X, y = waves()
-    plain = GrowingRegressor(**SMALL, alpha=1e-4, max_stages=1).fit(X, y)
-    huber = GrowingRegressor(loss="huber", epsilon=1e6, alpha=1e-4, max_stages=1, **SMALL).fit(X, y)
+    plain = GrowingRegressor(**SMALL, alpha=1e-4, schedule=Plateau(max_growths=1)).fit(X, y)
+    huber = GrowingRegressor(loss=Huber(1e6), alpha=1e-4, schedule=Plateau(max_growths=1), **SMALL).fit(X, y)
     residuals = [np.mean((est.predict(X) - y) ** 2) for est in (plain, huber)]
     assert residuals[1] == pytest.approx(residuals[0], rel=0.1)
 
@@ -157,10 +166,19 @@ def test_quantiles_outside_are_refused(value):
         GrowingRegressor(loss="quantile", quantile=value, **SMALL).fit(*waves())
 
 
-@pytest.mark.parametrize(("name", "value"), [("epsilon", 0.0), ("epsilon", -1.0), ("loss", "absolute"), ("loss", None)])
-def test_other_bad_parameters_are_refused_by_name(name, value):
-    with pytest.raises(ValueError, match=name):
-        GrowingRegressor(**SMALL | {name: value}).fit(*waves())
+@pytest.mark.parametrize(
+    ("loss", "message"),
+    [
+        (Huber(0.0), "epsilon must be > 0; got 0.0"),
+        (Huber(-1.0), "epsilon must be > 0; got -1.0"),
+        ("absolute", "'loss' parameter of GrowingRegressor"),
+        (None, "'loss' parameter of GrowingRegressor"),
+    ],
+    ids=str,
+)
+def test_other_bad_losses_are_refused(loss, message):
+    with pytest.raises(ValueError, match=message):
+        GrowingRegressor(loss=loss, **SMALL).fit(*waves())
 
 
 # all losses ----------------------------------------------------------------------------------------------------
@@ -174,7 +192,7 @@ ALL = ["squared_error", "huber", "quantile", "poisson"]
 def test_predictions_scale_with_the_target(loss, size, activation):
     X, y, _ = counts(100)
     y = y + 0.3 * np.random.default_rng(0).uniform(size=len(y))
-    parameters = SMALL | {"activation": activation, "max_neurons": 4, "n_exchanges": 0}
+    parameters = SMALL | {"activation": activation, "max_neurons": 4, "search": PolarSearch(n_exchanges=0)}
     one, other = (GrowingRegressor(loss=loss, **parameters).fit(X, s * y) for s in (1, size))
     np.testing.assert_allclose(other.predict(X) / size, one.predict(X), rtol=1e-4, atol=1e-4)
 
@@ -237,7 +255,7 @@ def test_standard_deviations_are_those_of_the_squared_error_alone(loss):
 # operators -----------------------------------------------------------------------------------------------------
 
 
-PLAIN = SMALL | {"n_exchanges": 0, "max_iter": 40}
+PLAIN = SMALL | {"search": PolarSearch(n_exchanges=0), "max_stage_iter": 40}
 
 
 def derivative(f, X):
@@ -254,7 +272,7 @@ def test_a_function_from_its_derivative_and_one_value(activation):
     x = np.linspace(0, 3, 61)
     target = np.where(x == 0, 0.0, np.cos(x))
     est = GrowingRegressor(
-        operator=with_value_at_zero(derivative), alpha=1e-8, **PLAIN | {"activation": activation, "max_iter": 60}
+        operator=with_value_at_zero(derivative), alpha=1e-8, **PLAIN | {"activation": activation, "max_stage_iter": 60}
     ).fit(x[:, None], target)
     np.testing.assert_allclose(est.predict(x[:, None]), np.sin(x), atol=0.02)
 
@@ -263,7 +281,7 @@ def test_relu_networks_are_fitted_to_derivatives_as_well():
     x = np.linspace(0, 3, 61)
     est = GrowingRegressor(
         operator=with_value_at_zero(derivative),
-        **PLAIN | {"activation": "relu", "max_neurons": 15, "max_iter": 60},
+        **PLAIN | {"activation": "relu", "max_neurons": 15, "max_stage_iter": 60},
     ).fit(x[:, None], np.where(x == 0, 0.0, np.cos(x)))
     assert np.abs(est.predict(x[:, None]) - np.sin(x)).max() < 0.15
 
@@ -284,7 +302,7 @@ def test_a_linear_differential_equation(activation, tolerance):
             | {
                 "activation": activation,
                 "max_neurons": max_neurons,
-                "max_iter": 60,
+                "max_stage_iter": 60,
                 "block_size": 3 if max_neurons > 1 else 1,
             },
         ).fit(x[:, None], (x == 0).astype(float), sample_weight=weight)
@@ -308,7 +326,7 @@ def test_gradients_give_a_function_up_to_a_constant():
     X = rng.uniform(-1, 1, size=(80, 2)) * [1.0, 5.0] + [0.0, 3.0]
     truth = np.sin(2 * X[:, 0]) + 0.1 * X[:, 0] * X[:, 1]
     slopes = np.column_stack([2 * np.cos(2 * X[:, 0]) + 0.1 * X[:, 1], 0.1 * X[:, 0]])
-    est = GrowingRegressor(operator="gradient", **PLAIN | {"max_neurons": 9, "max_iter": 60}).fit(X, slopes)
+    est = GrowingRegressor(operator="gradient", **PLAIN | {"max_neurons": 9, "max_stage_iter": 60}).fit(X, slopes)
     prediction = est.predict(X)
     assert prediction.shape == (80,)
     assert est.n_outputs_ == 1
@@ -339,7 +357,7 @@ def test_the_gradient_in_one_dimension_is_the_directional_derivative():
 
 def test_the_identity_as_an_operator_is_plain_regression():
     X, y = waves(80)
-    parameters = SMALL | {"n_exchanges": 0, "max_neurons": 4}
+    parameters = SMALL | {"search": PolarSearch(n_exchanges=0), "max_neurons": 4}
     est = GrowingRegressor(operator=lambda f, X: f(X), **parameters).fit(X, y)
     assert est.score(X, y) == pytest.approx(GrowingRegressor(**parameters).fit(X, y).score(X, y), abs=0.05)
 

@@ -2,6 +2,7 @@
 
 import pickle
 from itertools import pairwise
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -14,12 +15,14 @@ from sklearn.preprocessing import StandardScaler
 from torch.nn.functional import max_pool2d
 
 from skgrow import MGOptClassifier, MGOptRegressor
-from skgrow.estimators._mgopt_run import MGOptRun
-from skgrow.multilevel import BatchHierarchy, DepthHierarchy, LevelProblem, SubspaceHierarchy, WidthHierarchy
+from skgrow.multilevel import BatchHierarchy, Cycle, DepthHierarchy, SubspaceHierarchy, WidthHierarchy
+from skgrow.networks import CNNArchitecture
+from skgrow.problem import SquaredError
+from skgrow.solvers import LBFGS, Adam
 from skgrow.training import Every
 
 SMALL = {"hidden_layer_sizes": (6,) * 5, "max_iter": 20, "random_state": 0}
-CNN = {"architecture": "cnn", "image_shape": (8, 8), "channels": (3, 4), "max_iter": 20, "random_state": 0}
+CNN = {"architecture": CNNArchitecture((8, 8), (3, 4)), "max_iter": 20, "random_state": 0}
 #: Training goes on to the last epoch.
 ON = {"tol": 0.0, "n_iter_no_change": 10**6}
 
@@ -59,8 +62,9 @@ def corrections(estimator):
 )
 def test_every_hierarchy_cycle_and_solver(name, cycle, correction, solver):
     X, y = waves()
-    settings = SMALL | SETTINGS[name] | {"cycle": cycle, "correction": correction, "solver": solver, "max_iter": 12}
-    reg = MGOptRegressor(**settings, learning_rate_init=0.02, batch_size=20, check_every=3, coarse_iter=2, **ON)
+    cycle = Cycle(cycle, correction=correction, check_every=3, coarse_iter=2)
+    settings = SMALL | SETTINGS[name] | {"cycle": cycle, "solver": solver, "max_iter": 12}
+    reg = MGOptRegressor(**settings, learning_rate_init=0.02, batch_size=20, **ON)
     reg.fit(X, y)
     assert reg.n_levels_ == 2
     assert reg.loss_ < reg.loss_curve_[0]
@@ -74,9 +78,10 @@ def test_every_hierarchy_cycle_and_solver(name, cycle, correction, solver):
 def test_convolutions_on_two_and_three_resolutions():
     X, y = digits(300)
     for channels, n_levels in (((4, 8), 2), ((4, 4, 8), 3)):
-        clf = MGOptClassifier(**CNN | {"channels": channels}, n_levels=n_levels, learning_rate_init=0.02).fit(X, y)
+        settings = CNN | {"architecture": CNNArchitecture((8, 8), channels)}
+        clf = MGOptClassifier(**settings, n_levels=n_levels, learning_rate_init=0.02).fit(X, y)
         assert clf.n_levels_ == n_levels
-        assert clf.score(X, y) > 0.9
+        assert clf.score(X, y) > 0.85  # 0.93 and more
         assert [row["level"] for row in clf.history_][:n_levels] == list(range(n_levels))[::-1]
 
 
@@ -86,30 +91,62 @@ def test_preconditioned_levels():
     for name, settings in {
         "plain": {"preconditioner": None},
         "kfac": {},
-        "V": {"cycle": "V", "correction": True, "check_every": 5},
+        "V": {"cycle": Cycle("V", correction=True, check_every=5)},
         "subspace": {"hierarchy": SubspaceHierarchy(3)},
-        "lbfgs below": {"coarse_solver": "lbfgs"},
+        "lbfgs below": {"cycle": Cycle(coarse_solver="lbfgs")},
     }.items():
         reg = MGOptRegressor(**SMALL | {"preconditioner": "kfac", "max_iter": 12} | settings, batch_size=60).fit(X, y)
         losses[name] = reg.loss_
-    assert max(loss for name, loss in losses.items() if name != "plain") < 0.7 * losses["plain"]
+    plain = losses.pop("plain")
+    assert max(losses.values()) < 0.75 * plain  # 0.37 to 0.58 of it
 
 
-def test_batch_sizes_of_levels(monkeypatch):
+class Watched(Adam):
+    """Adam that remembers its runs: the size of the network, of the batches, and of the first steps."""
+
+    runs: ClassVar[list] = []
+
+    def start(self, network, *args):
+        state = super().start(network, *args)
+        self.runs.append((network.n_parameters, state.batch_size, state.rate))
+        return state
+
+
+class CountedRows(SquaredError):  # noqa: N818
+    """The squared error, which remembers how many rows it was asked about at once."""
+
+    rows: ClassVar[set] = set()
+
+    def value_and_negative_gradient(self, F, Y):
+        self.rows.add(len(F))
+        return super().value_and_negative_gradient(F, Y)
+
+
+@pytest.fixture
+def watched():
+    Watched.runs.clear()
+    return Watched(learning_rate_init=0.01, learning_rate="constant", batch_size=30)
+
+
+def visited(column):
+    """Values of a column of the runs by the size of their network and batch, in the order of the first visits."""
+    return dict.fromkeys((run[0], run[column]) for run in Watched.runs)
+
+
+@pytest.mark.parametrize(("cycle", "order"), [("full", [3, 10, 30]), ("V", [30, 10, 3])])
+def test_batch_sizes_of_levels(watched, cycle, order):
     X, y = waves()
-    seen, original = set(), LevelProblem._batch
+    CountedRows.rows.clear()
+    settings = {"hierarchy": BatchHierarchy(3), "n_levels": 3, "solver": watched, "loss": CountedRows()}
+    reg = MGOptRegressor(**SMALL, **settings, cycle=Cycle(cycle, kappa=0.01)).fit(X, y)
+    assert list(visited(1)) == [(reg.n_parameters_, size) for size in order]
+    assert CountedRows.rows == {3, 10, 30, 60}  # gradients of all rows for the corrections
 
-    def batch(self, rows, factor):
-        seen.add((self.level, len(rows)))
-        return original(self, rows, factor)
 
-    monkeypatch.setattr(LevelProblem, "_batch", batch)
-    for cycle in ("full", "V"):
-        MGOptRegressor(**SMALL, hierarchy=BatchHierarchy(3), n_levels=3, batch_size=30, cycle=cycle).fit(X, y)
-        assert {(0, 30), (1, 10), (2, 3)} == seen
-        seen.clear()
-    MGOptRegressor(**SMALL, batch_size=30).fit(X, y)
-    assert seen == {(0, 30), (1, 30)}
+def test_networks_of_other_depth_have_the_same_batches(watched):
+    X, y = waves()
+    reg = MGOptRegressor(**SMALL, solver=watched).fit(X, y)
+    assert list(visited(1)) == [(reg.coarsen().n_parameters_, 30), (reg.n_parameters_, 30)]
 
 
 @pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
@@ -117,7 +154,10 @@ def test_batch_sizes_of_levels(monkeypatch):
 def test_coarse_levels_may_have_another_solver(solver, coarse):
     X, y = waves()
     reg = MGOptRegressor(
-        **SMALL, solver=solver, coarse_solver=coarse, coarse_learning_rate_init=0.01, learning_rate_init=0.01
+        **SMALL,
+        solver=solver,
+        cycle=Cycle(coarse_solver=coarse, coarse_learning_rate_init=0.01),
+        learning_rate_init=0.01,
     ).fit(X, y)
     assert reg.loss_ < reg.loss_curve_[0]
 
@@ -131,19 +171,13 @@ def test_coarse_levels_may_have_another_solver(solver, coarse):
         ("batch", 3, None, [0.01, 0.01, 0.01]),
     ],
 )
-def test_step_sizes_of_levels(hierarchy, n_levels, asked, expected, monkeypatch):
+def test_step_sizes_of_levels(watched, hierarchy, n_levels, asked, expected):
     """Coarse levels of depth take larger steps, unless the user says which."""
-    made, original = [], MGOptRun._make_solvers
-    monkeypatch.setattr(MGOptRun, "_make_solvers", lambda *args: made.append(original(*args)) or made[-1])
-    MGOptRegressor(
-        **SMALL,
-        hierarchy=hierarchy,
-        n_levels=n_levels,
-        solver="adam",
-        learning_rate_init=0.01,
-        coarse_learning_rate_init=asked,
-    ).fit(*waves())
-    assert [solver.learning_rate for solver in made[0]] == pytest.approx(expected)
+    cycle = Cycle(kappa=0.01, coarse_learning_rate_init=asked)
+    MGOptRegressor(**SMALL, hierarchy=hierarchy, n_levels=n_levels, solver=watched, cycle=cycle).fit(*waves())
+    levels = dict.fromkeys(Watched.runs)  # from the coarsest up
+    assert len(levels) == n_levels
+    assert [rate for *_, rate in levels] == pytest.approx(expected[::-1])
 
 
 # known optima -----------------------------------------------------------------------------------------------
@@ -181,8 +215,7 @@ def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle
     reg = MGOptRegressor(
         **settings,
         activation="identity",
-        cycle=cycle,
-        correction=correction,
+        cycle=Cycle(cycle, correction=correction),
         solver=solver,
         learning_rate_init=0.03,
         learning_rate="adaptive",
@@ -195,7 +228,8 @@ def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle
         **ON,
     ).fit(X, Y)
     got, best = float(((Y - reg.predict(X)) ** 2).sum()), least_squares(X, Y, rank)
-    assert best * (1 - 1e-9) < got < best * (1 + 1e-3)
+    # to 1e-6 by L-BFGS, to 1e-3 in so many epochs by Adam
+    assert best * (1 - 1e-9) < got < best * (1 + (5e-3 if solver == "adam" else 1e-5))
 
 
 @pytest.mark.parametrize("cycle", ["full", "V"])
@@ -205,8 +239,7 @@ def test_linear_convolutions_interpolate_few_images(cycle):
         **CNN | {"max_iter": 60},
         activation="identity",
         solver="lbfgs",
-        cycle=cycle,
-        correction=cycle == "V",
+        cycle=Cycle(cycle, correction=cycle == "V"),
         alpha=0.0,
         **ON,
     ).fit(X, y)
@@ -220,8 +253,9 @@ def test_linear_convolutions_interpolate_few_images(cycle):
 @pytest.mark.parametrize("solver", ["adam", "lbfgs", "sgd"])
 def test_full_batch_objectives_never_rise_and_accepted_corrections_lower_them(name, solver):
     X, y = waves()
-    settings = SMALL | SETTINGS[name] | {"cycle": "V", "correction": solver != "adam", "solver": solver}
-    reg = MGOptRegressor(**settings, kappa=0.01, batch_size=60, check_every=3, coarse_iter=2, **ON).fit(X, y)
+    cycle = Cycle("V", correction=solver != "adam", kappa=0.01, check_every=3, coarse_iter=2)
+    settings = SMALL | SETTINGS[name] | {"cycle": cycle, "solver": solver}
+    reg = MGOptRegressor(**settings, batch_size=60, **ON).fit(X, y)
     rows = [row for row in reg.history_ if row["accepted"]]
     for before, after in pairwise(rows):
         assert after["criterion"] >= before["criterion"] - 1e-7
@@ -246,9 +280,9 @@ def test_rows_of_nested_iteration_come_first_coarsest_first():
     np.testing.assert_array_equal(work[0, :2], 0)
     assert reg.n_iter_ == len(reg.loss_curve_) == 20
     assert reg.best_loss_ == min(row["train_loss"] for row in reg.history_ if row["level"] == 0)
-    reg = MGOptRegressor(**SMALL, schedule=Every(20), check_every=1, **ON).fit(X, y)
+    reg = MGOptRegressor(**SMALL, schedule=Every(20), cycle=Cycle(check_every=1), **ON).fit(X, y)
     assert len(reg.history_) == 21
-    assert (np.diff([row["time"] for row in reg.history_]) > 0).all()
+    assert (np.diff([row["time"] for row in reg.history_]) >= 0).all()
 
 
 @pytest.mark.parametrize("batch_size", [7, 30, 60])
@@ -264,11 +298,12 @@ def test_single_level_costs_its_epochs_and_the_losses_of_its_stages(batch_size):
 def test_cost_grows_linearly_with_blocks(correction):
     # the unit is a gradient of the finest network, itself linear in blocks
     X, y = waves()
-    settings = {"correction": correction, "kappa": 0.01, "batch_size": 30, "schedule": Every(3), "max_iter": 6}
-    for cycle in ("V", "full"):
+    settings = {"batch_size": 30, "schedule": Every(3), "max_iter": 6}
+    for kind in ("V", "full"):
+        cycle = Cycle(kind, correction=correction, kappa=0.01, check_every=3)
         fixed, growing = [], []
         for blocks in (4, 8, 16):
-            shared = settings | {"hidden_layer_sizes": (4,) * (blocks + 1), "cycle": cycle, "check_every": 3} | ON
+            shared = settings | {"hidden_layer_sizes": (4,) * (blocks + 1), "cycle": cycle} | ON
             deepest = int(np.log2(blocks))
             for found, n_levels in ((fixed, 2), (growing, deepest)):
                 reg = MGOptRegressor(**shared, n_levels=n_levels, random_state=0).fit(X, y)
@@ -283,7 +318,10 @@ def test_w_cycles_visit_coarse_levels_more_often():
     visits, work = {}, {}
     for cycle in ("V", "W"):
         reg = MGOptRegressor(
-            **SMALL | {"hidden_layer_sizes": (6,) * 9}, n_levels=3, cycle=cycle, kappa=0.01, check_every=5, **ON
+            **SMALL | {"hidden_layer_sizes": (6,) * 9},
+            n_levels=3,
+            cycle=Cycle(cycle, kappa=0.01, check_every=5),
+            **ON,
         ).fit(X, y)
         visits[cycle] = [sum(found["level"] == level for found in corrections(reg)) for level in (0, 1)]
         work[cycle] = reg.history_[-1]["work"][2]
@@ -303,19 +341,18 @@ def test_two_level_has_one_coarse_level():
 
 def test_kappa_close_to_one_leaves_a_training_without_corrections():
     X, y = waves()
-    settings = SMALL | {"cycle": "V", "check_every": 5} | ON
-    reg = MGOptRegressor(**settings, kappa=1 - 1e-7).fit(X, y)
+    reg = MGOptRegressor(**SMALL, cycle=Cycle("V", kappa=1 - 1e-7, check_every=5), **ON).fit(X, y)
     assert len(corrections(reg)) == 3
     for found in corrections(reg):
         assert not found["accepted"]
         assert found["kappa_ratio"] <= 1 - 1e-7
     assert reg.history_[-1]["work"][1] == 0
-    assert any(found["accepted"] for found in corrections(clone(reg).set_params(kappa=0.01).fit(X, y)))
+    assert any(found["accepted"] for found in corrections(clone(reg).set_params(cycle__kappa=0.01).fit(X, y)))
 
 
 def test_target_loss_ends_every_level():
     X, y = waves()
-    settings = SMALL | {"learning_rate_init": 0.02, "max_iter": 400, "target_loss": 0.2} | ON
+    settings = SMALL | {"learning_rate_init": 0.02, "max_iter": 400, "cycle": Cycle(target_loss=0.2)} | ON
     reg = MGOptRegressor(**settings, schedule=Every(400)).fit(X, y)
     assert reg.history_[0]["epoch"] < 400
     assert reg.n_iter_ < 400
@@ -325,34 +362,57 @@ def test_target_loss_ends_every_level():
 # interruption and divergence --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("cycle", "solver"), [("full", "adam"), ("full", "lbfgs"), ("V", "adam"), ("V", "lbfgs")])
-def test_interruption_in_a_coarse_level_leaves_a_fine_network(monkeypatch, cycle, solver):
+@pytest.mark.parametrize("kind", ["full", "V"])
+@pytest.mark.parametrize(("solver", "coarse"), [("adam", Adam), ("lbfgs", LBFGS)])
+def test_interruption_in_a_coarse_level_leaves_a_fine_network(interrupted, kind, solver, coarse):
     X, y = waves()
-    calls = iter(range(10**6))
-    original = LevelProblem._value_and_gradient
-
-    def interrupted(self, network):
-        if self.level == 1 and next(calls) == 3:
-            raise KeyboardInterrupt
-        return original(self, network)
-
-    monkeypatch.setattr(LevelProblem, "_value_and_gradient", interrupted)
-    reg = MGOptRegressor(**SMALL, cycle=cycle, solver=solver, check_every=5, **ON)
+    coarse = interrupted(coarse, at=3)
+    reg = MGOptRegressor(
+        **SMALL, cycle=Cycle(kind, kappa=0.01, check_every=5, coarse_solver=coarse), solver=solver, **ON
+    )
     with pytest.warns(UserWarning, match="interrupted"):
         reg.fit(X, y)
+    assert coarse.begun == 4
     assert reg.architecture_ == (3, *(6,) * 5, 1)
     assert np.isfinite(reg.predict(X)).all()
-    assert reg.n_iter_ < 20
+    assert reg.n_iter_ == (5 if kind == "V" else 0)
+    assert reg.history_[0]["epoch"] == (5 if kind == "V" else 3)
     assert all("work" in row and "level" in row for row in reg.history_)
-    monkeypatch.undo()
     loss = reg.loss_
-    assert reg.set_params(warm_start=True).fit(X, y).loss_ < loss
+    assert reg.set_params(cycle__coarse_solver=None, warm_start=True).fit(X, y).loss_ < loss
+
+
+class InterruptedDepth(DepthHierarchy):
+    """Found anew before every correction, as subspaces are, and one of those times is interrupted."""
+
+    moves = True
+
+    def coarsen(self, network, problem=None):
+        self.calls = getattr(self, "calls", 0) + 1
+        if self.calls == 3:  # the first is to find out what there is
+            raise KeyboardInterrupt
+        return super().coarsen(network, problem)
+
+
+def test_interruption_while_a_coarse_level_is_found_leaves_a_fine_network():
+    X, y = waves()
+    cycle = Cycle("V", kappa=0.01, check_every=5)
+    reg = MGOptRegressor(**SMALL, cycle=cycle, hierarchy=InterruptedDepth(), solver="lbfgs", **ON)
+    with pytest.warns(UserWarning, match="interrupted"):
+        reg.fit(X, y)
+    assert reg.n_iter_ == 10
+    assert np.isfinite(reg.predict(X)).all()
+    assert all("work" in row and "level" in row for row in reg.history_)
+    loss = reg.loss_
+    assert reg.set_params(hierarchy="depth", warm_start=True).fit(X, y).loss_ < loss
 
 
 def test_a_diverging_coarse_level_does_not_end_fine_training(recwarn):
     X, y = waves()
     reg = MGOptRegressor(
-        **SMALL, cycle="V", correction=True, coarse_solver="sgd", coarse_learning_rate_init=1e8, check_every=5, **ON
+        **SMALL,
+        cycle=Cycle("V", correction=True, coarse_solver="sgd", coarse_learning_rate_init=1e8, check_every=5),
+        **ON,
     ).fit(X, y)
     assert reg.n_iter_ == 20
     assert not any(found["accepted"] for found in corrections(reg))
@@ -428,13 +488,14 @@ def test_coarse_levels_of_three():
 
 def test_coarse_convolutions_predict_pooled_images():
     X, y = digits(200)
-    clf = MGOptClassifier(**CNN | {"channels": (3, 4, 4)}, n_levels=3, learning_rate_init=0.02).fit(X, y)
+    settings = CNN | {"architecture": CNNArchitecture((8, 8), (3, 4, 4))}
+    clf = MGOptClassifier(**settings, n_levels=3, learning_rate_init=0.02).fit(X, y)
     pooled = X
     for level, size in ((1, 4), (2, 2)):
         pooled = max_pool2d(torch.from_numpy(pooled).view(-1, 1, 2 * size, 2 * size), 2).reshape(len(X), -1).numpy()
         coarse = clf.coarsen(level)
         assert coarse.n_features_in_ == size**2
-        assert coarse.image_shape == (1, size, size)
+        assert coarse.architecture.image_shape == (1, size, size)
         for mine, before in zip(coarse.coefs_, clf.coefs_, strict=True):
             np.testing.assert_array_equal(mine, before)
         assert coarse.predict_proba(pooled).shape == (200, 10)
@@ -482,9 +543,10 @@ def test_hierarchies_levels_and_preconditioners_can_be_searched():
 def test_weights_are_repetitions(cycle, solver):
     X, y = waves(30)
     weight = np.random.default_rng(0).integers(0, 4, 30)
-    settings = SMALL | {"cycle": cycle, "correction": cycle == "V", "solver": solver, "batch_size": 200, "alpha": 1.0}
-    weighted = MGOptRegressor(**settings, check_every=5).fit(X, y, sample_weight=weight)
-    repeated = MGOptRegressor(**settings, check_every=5).fit(np.repeat(X, weight, 0), np.repeat(y, weight))
+    cycle = Cycle(cycle, correction=cycle == "V", check_every=5)
+    settings = SMALL | {"cycle": cycle, "solver": solver, "batch_size": 200, "alpha": 1.0}
+    weighted = MGOptRegressor(**settings).fit(X, y, sample_weight=weight)
+    repeated = MGOptRegressor(**settings).fit(np.repeat(X, weight, 0), np.repeat(y, weight))
     np.testing.assert_array_equal(weighted.predict(X), repeated.predict(X))
 
 
@@ -557,14 +619,17 @@ def test_precision():
 def test_two_classes_label_sets_and_several_targets():
     X, y = load_iris(return_X_y=True)
     names = np.array(["a", "b"])[(y > 0).astype(int)]
-    plain = clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
+    clf = MGOptClassifier(**SMALL, learning_rate_init=0.02).fit(X, names)
     assert clf.score(X, names) > 0.95
     assert clf.out_activation_ == "logistic"
     assert clf.coarsen().predict(X).dtype == names.dtype
-    weighted = clone(plain).set_params(class_weight={"a": 1.0, "b": 20.0}).fit(X, names)
-    assert weighted.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean()
+    names = names[np.random.default_rng(0).permutation(len(names))]  # nothing to be learnt but how frequent they are
+    settings = SMALL | {"solver": "lbfgs", "alpha": 100.0, "learning_rate_init": 0.02}
+    for weight, share in ((1.0, 2 / 3), (20.0, 40 / 41)):
+        clf = MGOptClassifier(**settings, class_weight={"a": 1.0, "b": weight}).fit(X, names)
+        np.testing.assert_allclose(clf.predict_proba(X)[:, 1].mean(), share, atol=0.02)
     X, Y = make_multilabel_classification(80, random_state=0)
-    clf = MGOptClassifier(**SMALL, cycle="V", correction=True).fit(X, Y)
+    clf = MGOptClassifier(**SMALL, cycle=Cycle("V", correction=True)).fit(X, Y)
     assert clf.predict(X).shape == clf.coarsen().predict(X).shape == Y.shape
     X, y = waves()
     reg = MGOptRegressor(**SMALL, loss="huber").fit(X, np.stack([y, -y], 1))
@@ -574,7 +639,8 @@ def test_two_classes_label_sets_and_several_targets():
 def test_validation_scores_are_those_of_the_finest_level():
     X, y = waves(100)
     X_val, y_val = waves(100, seed=1)
-    reg = MGOptRegressor(**SMALL | {"solver": "lbfgs"}, check_every=4, **ON).fit(X, y, X_val=X_val, y_val=y_val)
+    reg = MGOptRegressor(**SMALL | {"solver": "lbfgs"}, cycle=Cycle(check_every=4), **ON)
+    reg.fit(X, y, X_val=X_val, y_val=y_val)
     assert len(reg.validation_scores_) == sum(row["level"] == 0 for row in reg.history_)
     assert max(reg.validation_scores_) == pytest.approx(reg.score(X_val, y_val), abs=1e-5)
     held_out = MGOptClassifier(**SMALL, early_stopping=True).fit(*load_iris(return_X_y=True))
@@ -607,15 +673,17 @@ def test_validation_scores_are_those_of_the_finest_level():
         ({"cycle": "two-level", "n_levels": 3}, "cycle='two-level' needs n_levels <= 2; got n_levels=3"),
         ({"cycle": "X"}, "'cycle' parameter .* Got 'X'"),
         ({"n_levels": 0}, "'n_levels' parameter .* Got 0"),
-        ({"kappa": 0.0}, r"'kappa' parameter .* range \(0.0, 1.0\). Got 0.0"),
-        ({"kappa": 1.0}, "'kappa' parameter"),
-        ({"coarse_iter": 0}, r"'coarse_iter' parameter .* range \[1, inf\). Got 0"),
-        ({"check_every": 0}, "'check_every' parameter"),
-        ({"regularization": -1.0}, "'regularization' parameter"),
-        ({"correction": "x"}, "'correction' parameter"),
+        ({"cycle": Cycle("X")}, r"kind must be one of .*; got 'X'"),
+        ({"cycle": Cycle(kappa=0.0)}, r"kappa must lie in \(0, 1\); got 0.0"),
+        ({"cycle": Cycle(kappa=1.0)}, r"kappa must lie in \(0, 1\); got 1.0"),
+        ({"cycle": Cycle(coarse_iter=0)}, "coarse_iter must be >= 1; got 0"),
+        ({"cycle": Cycle(check_every=0)}, "check_every must be >= 1; got 0"),
+        ({"cycle": Cycle(regularization=-1.0)}, "regularization must be >= 0; got -1.0"),
+        ({"cycle": Cycle(correction="x")}, "correction must be True, False or 'exact'; got 'x'"),
+        ({"cycle": Cycle(target_loss=0.0)}, "target_loss must be None or > 0; got 0.0"),
+        ({"cycle": Cycle(coarse_learning_rate_init=0.0)}, "coarse_learning_rate_init must be None or > 0; got 0.0"),
+        ({"cycle": Cycle(coarse_solver="lm")}, "coarse_solver must be None, 'lbfgs', 'adam', 'sgd' .*; got 'lm'"),
         ({"final_time": 0.0}, "'final_time' parameter"),
-        ({"target_loss": 0.0}, "'target_loss' parameter"),
-        ({"coarse_solver": "lm"}, "'coarse_solver' parameter"),
         ({"solver": "lbfgs", "preconditioner": "kfac"}, "preconditioner needs solver='sgd' or 'adam'"),
     ],
 )

@@ -21,28 +21,39 @@ from skgrow import (
     SensLIRegressor,
     register_onnx_converters,
 )
-from skgrow.networks import ACTIVATIONS, CONVOLUTION_ACTIVATIONS
+from skgrow.growth import PolarSearch
+from skgrow.networks import (
+    ACTIVATIONS,
+    CONVOLUTION_ACTIVATIONS,
+    Activation,
+    CNNArchitecture,
+    ResNetArchitecture,
+)
 from skgrow.training import Every
 
 TOLERANCES = {np.float32: {"rtol": 1e-4, "atol": 1e-5}, np.float64: {"rtol": 1e-8, "atol": 1e-12}}
 
-GROWING = GrowingRegressor, GrowingClassifier, {"max_neurons": 3, "n_exchanges": 0, "max_iter": 5}
+GROWING = (
+    GrowingRegressor,
+    GrowingClassifier,
+    {"max_neurons": 3, "search": PolarSearch(n_exchanges=0), "max_stage_iter": 5},
+)
 PRECONDITIONED = PreconditionedMLPRegressor, PreconditionedMLPClassifier, {"hidden_layer_sizes": (4, 3), "max_iter": 4}
 INSERTING = {"tau": 0, "schedule": Every(2), "max_layers": 4, "max_iter": 4}
 SENSLI = SensLIRegressor, SensLIClassifier, {"hidden_layer_sizes": (4,), **INSERTING}
 RESNET = SensLIRegressor, SensLIClassifier, {"architecture": "resnet", "hidden_layer_sizes": (4, 3), **INSERTING}
 MGOPT = MGOptRegressor, MGOptClassifier, {"hidden_layer_sizes": (4, 3, 3), "max_iter": 4}
-IMAGES = {"architecture": "cnn", "image_shape": (2, 4, 5), "channels": ([2, 3], 3), "hidden_layer_sizes": (3,)}
+IMAGES = {"architecture": CNNArchitecture((2, 4, 5), ([2, 3], 3)), "hidden_layer_sizes": (3,)}
 CONVOLVING = SensLIRegressor, SensLIClassifier, {**IMAGES, **INSERTING}
 ALL = [GROWING, PRECONDITIONED, SENSLI, RESNET, MGOPT, CONVOLVING]
 
 #: Every architecture with every activation, and corners of them.
 CASES = [
-    *((kind, {"activation": s, "negative_slope": 0.3}) for kind in ALL[1:-1] for s in ACTIVATIONS),
-    *((GROWING, {"activation": s, "negative_slope": 0.3}) for s in ACTIVATIONS[1:]),
+    *((kind, {"activation": Activation(s, 0.3)}) for kind in ALL[1:-1] for s in ACTIVATIONS),
+    *((GROWING, {"activation": Activation(s, 0.3)}) for s in ACTIVATIONS[1:]),
     *((CONVOLVING, {"activation": s}) for s in CONVOLUTION_ACTIVATIONS),
     (CONVOLVING, {"standardize": False, "hidden_layer_sizes": ()}),
-    (MGOPT, {"standardize": False, "map_bias": False}),
+    (MGOPT, {"standardize": False, "architecture": ResNetArchitecture(map_bias=False)}),
     (GROWING, {"max_neurons": 0}),
     (GROWING, {"activation": "auto", "max_neurons": 12}),
     (GROWING, {"hidden_layer_sizes": (2, 2)}),
@@ -94,7 +105,7 @@ def run():
 
 def tolerance(model, dtype):
     """Convolutions are computed in single precision."""
-    return TOLERANCES[np.float32 if getattr(model, "architecture", "mlp") == "cnn" else dtype]
+    return TOLERANCES[np.float32 if isinstance(getattr(model, "architecture", None), CNNArchitecture) else dtype]
 
 
 def check_regressor(run, reg):

@@ -18,6 +18,8 @@ from skgrow import (
     SensLIClassifier,
     SensLIRegressor,
 )
+from skgrow.insertion import Widening
+from skgrow.networks import CNNArchitecture
 from skgrow.preconditioning import Covariance, FrobeniusPreconditioner, SecondMoment, Sobolev
 from skgrow.training import Every
 
@@ -113,12 +115,14 @@ def test_parameters_of_the_preconditioner_can_be_searched():
 @pytest.mark.parametrize(
     "estimator",
     [
-        SensLIRegressor(hidden_layer_sizes=(6,), schedule=Every(5), tau=0, widen=True, action="both", max_iter=20),
+        SensLIRegressor(hidden_layer_sizes=(6,), schedule=Every(5), tau=0, widen=Widening("both"), max_iter=20),
         SensLIRegressor(
             architecture="resnet", hidden_layer_sizes=(6, 4), schedule=Every(5), tau=0, max_iter=20, activation="tanh"
         ),
-        GrowingRegressor(activation="tanh", max_neurons=9, max_iter=10, solver="sgd"),
-        GrowingRegressor(activation="relu", max_neurons=6, max_iter=10, hidden_layer_sizes=(2, 0), grow_layer="all"),
+        GrowingRegressor(activation="tanh", max_neurons=9, max_stage_iter=10, solver="sgd"),
+        GrowingRegressor(
+            activation="relu", max_neurons=6, max_stage_iter=10, hidden_layer_sizes=(2, 0), grow_layer="all"
+        ),
     ],
 )
 def test_it_works_with_growth_and_insertion(estimator, name):
@@ -133,10 +137,10 @@ def test_it_works_with_growth_and_insertion(estimator, name):
 
 def test_classifiers_and_convolutions_take_it():
     X, y = digits(200)
-    clf = GrowingClassifier(activation="relu", preconditioner="kfac", max_neurons=6, max_iter=5, random_state=0)
+    clf = GrowingClassifier(activation="relu", preconditioner="kfac", max_neurons=6, max_stage_iter=5, random_state=0)
     assert clf.fit(X[:, ::4], y).score(X[:, ::4], y) > 0.5
     cnn = SensLIClassifier(
-        architecture="cnn", image_shape=(8, 8), channels=(4,), preconditioner="kfac", max_iter=10, random_state=0
+        architecture=CNNArchitecture((8, 8), (4,)), preconditioner="kfac", max_iter=10, random_state=0
     )
     assert cnn.fit(X, y).score(X, y) > 0.7
 

@@ -14,10 +14,13 @@ from sklearn.preprocessing import StandardScaler
 
 from skgrow import SensLIClassifier, SensLIRegressor
 from skgrow.datasets import make_spirals
-from skgrow.training import AtEpochs, Every
+from skgrow.insertion import Selection, Widening
+from skgrow.networks import CNNArchitecture, ResNetArchitecture
+from skgrow.solvers import Adam
+from skgrow.training import AtEpochs, Every, Schedule
 
 FAST = {"max_iter": 40, "schedule": Every(10), "random_state": 0}
-CNN = {"architecture": "cnn", "image_shape": (8, 8), "channels": (4, 8), "random_state": 0}
+CNN = {"architecture": CNNArchitecture((8, 8), (4, 8)), "random_state": 0}
 
 
 def digits(n=400):
@@ -36,7 +39,7 @@ ARCHITECTURES = [
     {"architecture": "mlp", "hidden_layer_sizes": (6, 5), "activation": "leaky_relu"},
     {"architecture": "mlp", "hidden_layer_sizes": (10,), "activation": "tanh"},
     {"architecture": "resnet", "hidden_layer_sizes": (8, 6), "activation": "tanh"},
-    {"architecture": "cnn", "image_shape": (1, 8, 8), "channels": (3, [4, 4]), "hidden_layer_sizes": (5,)},
+    {"architecture": CNNArchitecture((1, 8, 8), (3, [4, 4])), "hidden_layer_sizes": (5,)},
 ]
 
 
@@ -115,7 +118,7 @@ def test_convolutional_network_takes_colours_and_numbers():
     X = rng.normal(size=(120, 3 * 6 * 4)) * 40 + 100
     y = X[:, :24].mean(1) - X[:, 24:48].mean(1)
     reg = SensLIRegressor(
-        architecture="cnn", image_shape=(3, 6, 4), channels=((4,),), activation="tanh", solver="lbfgs", random_state=0
+        architecture=CNNArchitecture((3, 6, 4), ((4,),)), activation="tanh", solver="lbfgs", random_state=0
     ).fit(X, y)
     assert reg.score(X, y) > 0.9
     mean, scale = reg._layout["units"]
@@ -227,14 +230,14 @@ def test_at_epochs_inserts_at_those_epochs():
 def test_widening():
     X, y = waves()
     settings = {"hidden_layer_sizes": (3,), "schedule": Every(10), "max_iter": 100, "learning_rate_init": 0.02}
-    reg = SensLIRegressor(**settings, widen=True, block_size=3, max_layers=1, random_state=0).fit(X, y)
+    reg = SensLIRegressor(**settings, widen=Widening(block_size=3), max_layers=1, random_state=0).fit(X, y)
     assert reg.architecture_[1] > 3
     assert len(reg.architecture_) == 3
     assert any(row["action"] == "widen" for row in reg.history_)
-    both = SensLIRegressor(**settings, widen=True, action="both", block_size=3, random_state=0).fit(X, y)
+    both = SensLIRegressor(**settings, widen=Widening("both", block_size=3), random_state=0).fit(X, y)
     assert len(both.architecture_) > 3
     assert max(both.architecture_[1:-1]) > 3
-    capped = SensLIRegressor(**settings, widen=True, max_neurons=4, max_layers=1, random_state=0).fit(X, y)
+    capped = SensLIRegressor(**settings, widen=Widening(max_neurons=4), max_layers=1, random_state=0).fit(X, y)
     assert capped.architecture_[1] <= 4
 
 
@@ -267,31 +270,21 @@ def test_merit_samples_and_norms_are_used():
     X, y = digits(300)
     settings = {**CNN, "max_iter": 3, "schedule": Every(2)}
     found = {
-        norm: SensLIClassifier(**settings, norm=norm).fit(X, y).history_[0]["merits"]
+        norm: SensLIClassifier(**settings, selection=Selection(norm=norm)).fit(X, y).history_[0]["merits"]
         for norm in ("auto", "frobenius", "frobenius_scaled", "operator", "operator_1", "operator_2")
     }
     assert found["auto"] == found["operator"]
     assert len({tuple(merits) for merits in found.values()}) == 5
-    part = SensLIClassifier(**settings, merit_samples=50).fit(X, y).history_[0]["merits"]
+    part = SensLIClassifier(**settings, selection=Selection(merit_samples=50)).fit(X, y).history_[0]["merits"]
     assert part != found["operator"]
     np.testing.assert_allclose(part, found["operator"], rtol=1.0)
 
 
-def test_interruption_keeps_the_network_so_far(monkeypatch):
-    from skgrow.problem import Problem
-
+def test_interruption_keeps_the_network_so_far(interrupted):
     X, y = waves()
-    calls = iter(range(10**6))
-    original = Problem.value_and_gradient
-
-    def interrupted(self, network):
-        if next(calls) == 25:
-            raise KeyboardInterrupt
-        return original(self, network)
-
-    monkeypatch.setattr(Problem, "value_and_gradient", interrupted)
+    solver = interrupted(Adam, at=25, learning_rate="constant")
     with pytest.warns(UserWarning, match="interrupted"):
-        reg = SensLIRegressor(**FAST).fit(X, y)
+        reg = SensLIRegressor(**FAST, solver=solver).fit(X, y)
     assert reg.n_iter_ == 25
     assert np.isfinite(reg.predict(X)).all()
     assert len(reg.merits_) == len(reg.architecture_) - 2
@@ -300,20 +293,24 @@ def test_interruption_keeps_the_network_so_far(monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"architecture": "cnn"}, "needs image_shape"),
-        ({"architecture": "cnn", "image_shape": (4, 8)}, "must multiply to the number of features, 64; got .* 32"),
-        ({"architecture": "cnn", "image_shape": (8,)}, "image_shape must be"),
-        ({"architecture": "cnn", "image_shape": (8, 8), "channels": (2, 2, 2, 2)}, "at least 16 x 16 pixels"),
-        ({"architecture": "cnn", "image_shape": (8, 8), "channels": ()}, "channels must give numbers"),
-        ({"architecture": "cnn", "image_shape": (8, 8), "activation": "logistic"}, "needs activation in"),
-        ({"image_shape": (8, 8)}, "image_shape is for architecture='cnn'"),
+        ({"architecture": "cnn"}, "needs the shape of the images"),
+        ({"architecture": CNNArchitecture((4, 8))}, "must multiply to the number of features, 64; got .* 32"),
+        ({"architecture": CNNArchitecture((8,))}, "image_shape must be"),
+        ({"architecture": CNNArchitecture((8, 8), (2, 2, 2, 2))}, "at least 16 x 16 pixels"),
+        ({"architecture": CNNArchitecture((8, 8), ())}, "channels must give numbers"),
+        ({"architecture": CNNArchitecture((8, 8)), "activation": "logistic"}, "needs activation in"),
         ({"widen": True, "selection": "min"}, "widen=True needs selection='max'"),
         ({"new_layer_rate": 0.1, "solver": "lbfgs"}, "new_layer_rate is for solver='adam' or 'sgd'"),
         ({"tau": -1.0}, "'tau' parameter .* must be a float in the range"),
         ({"hidden_layer_sizes": ()}, "at least one hidden layer"),
         ({"hidden_layer_sizes": (3, 0)}, "widths >= 1"),
-        ({"architecture": "resnet", "map_bias": False}, "map_bias=False needs standardize=False"),
-        ({"norm": "nuclear"}, "'norm' parameter"),
+        ({"architecture": ResNetArchitecture(map_bias=False)}, "map_bias=False needs standardize=False"),
+        ({"selection": Selection(norm="nuclear")}, r"norm must be one of .*; got 'nuclear'"),
+        ({"selection": Selection(merit_samples=0)}, "merit_samples must be None or >= 1; got 0"),
+        ({"selection": Selection(n_insert=0)}, "n_insert must be >= 1; got 0"),
+        ({"widen": Widening("never")}, "action must be one of .*; got 'never'"),
+        ({"widen": Widening(block_size=0)}, "block_size must be >= 1; got 0"),
+        ({"widen": Widening(max_neurons=0)}, "max_neurons must be >= 1; got 0"),
         ({"early_stopping": True, "validation_fraction": 2.0}, "'validation_fraction' parameter"),
     ],
 )
@@ -328,9 +325,8 @@ def test_bad_parameters_are_refused(settings, message):
 def test_thesis_counts_through_the_estimator():
     X, y = make_spirals(100, random_state=0)
     reg = SensLIRegressor(
-        architecture="resnet",
+        architecture=ResNetArchitecture(map_bias=False),
         hidden_layer_sizes=(3, 3),
-        map_bias=False,
         standardize=False,
         activation="tanh",
         schedule=AtEpochs((3,)),
@@ -343,8 +339,8 @@ def test_thesis_counts_through_the_estimator():
     assert [row["n_parameters"] for row in mlp.history_] == [27, 57]
 
 
-class Fifth:
-    """A schedule of a user's own, without a base class."""
+class Fifth(Schedule):
+    """A schedule of a user's own."""
 
     def due(self, values, epoch):
         return len(values) > 5

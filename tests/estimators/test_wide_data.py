@@ -7,7 +7,9 @@ import pytest
 from sklearn.base import clone
 
 from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow.growth import PolarSearch
 from skgrow.inspection._growth_curve import _returned_row
+from skgrow.training import Plateau
 
 
 def data(n=60, d=80, n_new=200, seed=0, kind="regression"):
@@ -28,7 +30,13 @@ def units(X):
 @pytest.mark.parametrize("settings", [{}, {"early_stopping": True}, {"solver": "adam"}], ids=str)
 def test_incoming_weights_are_combinations_of_the_samples(activation, settings):
     X, y, X_val, y_val = data()
-    est = GrowingRegressor(activation=activation, n_exchanges=0, max_stages=2, random_state=0, **settings)
+    est = GrowingRegressor(
+        activation=activation,
+        search=PolarSearch(n_exchanges=0),
+        schedule=Plateau(max_growths=2),
+        random_state=0,
+        **settings,
+    )
     est.fit(X, y, **({} if est.early_stopping is True else {"X_val": X_val, "y_val": y_val}))
     assert est.architecture_[1] > 0
     assert est.architecture_[0] == est.coefs_[0].shape[0] == 80
@@ -53,7 +61,13 @@ def test_what_is_learned_is_as_good_as_few_features_allow():
 def test_features_that_are_copies_are_one_feature_of_larger_scale():
     """The same kernel, and so about the same function; the search starts from other coordinates."""
     X, y, X_new, _ = data(60, 4)
-    settings = {"activation": "tanh", "standardize": False, "alpha": 0.5, "n_exchanges": 0, "max_stages": 1}
+    settings = {
+        "activation": "tanh",
+        "standardize": False,
+        "alpha": 0.5,
+        "search": PolarSearch(n_exchanges=0),
+        "schedule": Plateau(max_growths=1),
+    }
     est = GrowingRegressor(random_state=0, **settings)
     one = clone(est).fit(5 * X, y)
     many = clone(est).fit(np.repeat(X, 25, 1), y)  # 100 features of rank 4
@@ -64,7 +78,7 @@ def test_features_that_are_copies_are_one_feature_of_larger_scale():
 def test_the_deviation_knows_directions_without_samples():
     """That of ridge regression with all features."""
     X, y, X_new, _ = data()
-    est = GrowingRegressor(random_state=0, max_stages=0).fit(X, y)
+    est = GrowingRegressor(random_state=0, schedule=Plateau(max_growths=0)).fit(X, y)
     assert est.activation_ == "identity"
     mean, scale = units(X)
     A, B = (np.column_stack([(Z - mean) / scale, np.ones(len(Z))]) for Z in (X, X_new))
@@ -79,7 +93,9 @@ def test_the_deviation_knows_directions_without_samples():
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_deviations_of_networks_grow_away_from_the_span(activation):
     X, y, X_val, y_val = data()
-    est = GrowingRegressor(activation=activation, n_exchanges=0, max_stages=1, random_state=0)
+    est = GrowingRegressor(
+        activation=activation, search=PolarSearch(n_exchanges=0), schedule=Plateau(max_growths=1), random_state=0
+    )
     est.fit(X, y, X_val=X_val, y_val=y_val)
     mean, scale = units(X)
     rows = (X - mean) / scale
@@ -96,8 +112,8 @@ def test_deviations_of_networks_grow_away_from_the_span(activation):
 def test_warm_start_and_batches_go_on_from_the_same_function(kind):
     X, y, X_new, y_new = data(kind=kind)
     estimator = GrowingClassifier if kind == "classes" else GrowingRegressor
-    est = estimator(n_exchanges=0, max_stages=1, random_state=0).fit(X, y)
-    again = pickle.loads(pickle.dumps(est)).set_params(warm_start=True, max_stages=2).fit(X, y)
+    est = estimator(search=PolarSearch(n_exchanges=0), schedule=Plateau(max_growths=1), random_state=0).fit(X, y)
+    again = pickle.loads(pickle.dumps(est)).set_params(warm_start=True, schedule=Plateau(max_growths=2)).fit(X, y)
     assert again.loss_ <= est.loss_ * 1.05
     again = pickle.loads(pickle.dumps(est)).partial_fit(X_new, y_new)
     assert again.score(X, y) > 0.5
@@ -106,7 +122,9 @@ def test_warm_start_and_batches_go_on_from_the_same_function(kind):
 
 def test_a_validation_set_is_seen_through_the_span():
     X, y, X_new, y_new = data()
-    est = GrowingRegressor(activation="tanh", n_exchanges=0, random_state=0).fit(X, y, X_val=X_new, y_val=y_new)
+    est = GrowingRegressor(activation="tanh", search=PolarSearch(n_exchanges=0), random_state=0).fit(
+        X, y, X_val=X_new, y_val=y_new
+    )
     best = max(row["criterion"] for row in est.history_ if row["accepted"])
     assert np.mean((est.predict(X_new) - y_new) ** 2) / 2 / y.var() == pytest.approx(-best, rel=1e-6)
 
@@ -119,7 +137,9 @@ def test_few_noisy_samples_are_not_interpolated(criterion):
     y = X @ w + 0.3 * rng.normal(size=15)
     X_new = rng.normal(size=(500, 25))
     y_new = X_new @ w + 0.3 * rng.normal(size=500)
-    est = GrowingRegressor(criterion=criterion, max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
+    est = GrowingRegressor(
+        criterion=criterion, schedule=Plateau(max_growths=1), search=PolarSearch(n_exchanges=0), random_state=0
+    ).fit(X, y)
     assert est.activation_ == "identity"
     assert est.score(X_new, y_new) > 0.2
     mean, std = est.predict(X_new, return_std=True)
@@ -129,7 +149,7 @@ def test_few_noisy_samples_are_not_interpolated(criterion):
 
 def test_rows_of_the_history_are_of_networks_of_all_features():
     X, y, *_ = data(30)
-    est = GrowingRegressor(max_stages=1, n_exchanges=0, random_state=0).fit(X, y)
+    est = GrowingRegressor(schedule=Plateau(max_growths=1), search=PolarSearch(n_exchanges=0), random_state=0).fit(X, y)
     assert all(row["architecture"][0] == 80 for row in est.history_)
     for row in est.history_:
         d, h, c = row["architecture"]
@@ -143,7 +163,7 @@ def test_validation_data_are_held_out_where_the_evidence_is_dear(d, held_out):
     n = 260 if d < 260 else 100
     X, y, *_ = data(n, d, n_new=1)
     Y = np.column_stack([y] * 6)
-    est = GrowingRegressor(activation="tanh", max_stages=0, random_state=0).fit(X, Y)
+    est = GrowingRegressor(activation="tanh", schedule=Plateau(max_growths=0), random_state=0).fit(X, Y)
     assert (est.validation_scores_ is not None) == held_out
 
 
@@ -152,6 +172,11 @@ def test_counts_without_penalty_may_be_fitted_exactly():
     rng = np.random.RandomState(0)
     X, w = rng.normal(size=(2, 5)), rng.normal(size=5) / np.sqrt(5)
     y = np.abs(X @ w + 0.3 * rng.normal(size=2))
-    settings = {"max_neurons": 12, "max_stages": 2, "n_exchanges": 0, "max_iter": 50}
+    settings = {
+        "max_neurons": 12,
+        "schedule": Plateau(max_growths=2),
+        "search": PolarSearch(n_exchanges=0),
+        "max_stage_iter": 50,
+    }
     est = GrowingRegressor(loss="poisson", alpha=0, criterion="gcv", random_state=0, **settings).fit(X, y)
     assert np.isfinite(est.predict(X)).all()

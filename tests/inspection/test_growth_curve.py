@@ -7,6 +7,7 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from skgrow import GrowingRegressor, GrowthCurveDisplay
+from skgrow.growth import PolarSearch
 
 plt = pytest.importorskip("matplotlib.pyplot")
 
@@ -154,7 +155,7 @@ def test_an_estimator_that_is_not_fitted_is_refused():
 def test_a_fitted_estimator_shows_its_history_and_the_stage_it_returned():
     rng = np.random.default_rng(0)
     X = rng.uniform(size=(80, 1))
-    est = GrowingRegressor(max_neurons=6, n_exchanges=1, random_state=0).fit(X, np.sin(6 * X[:, 0]))
+    est = GrowingRegressor(max_neurons=6, search=PolarSearch(n_exchanges=1), random_state=0).fit(X, np.sin(6 * X[:, 0]))
     display = GrowthCurveDisplay.from_estimator(est)
     assert {line.get_label() for line in display.line_} == {"relu", "tanh", "identity"}
     n_parameters = sum(a.size for a in [*est.coefs_, *est.intercepts_])
