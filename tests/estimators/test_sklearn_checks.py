@@ -1,3 +1,5 @@
+"""scikit-learn's checks. They cut ``max_iter`` to 5; of growing estimators ``max_stage_iter`` is as small here."""
+
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skgrow import (
@@ -10,20 +12,40 @@ from skgrow import (
     SensLIClassifier,
     SensLIRegressor,
 )
+from skgrow.growth import PolarSearch
+from skgrow.multilevel import Cycle
 
 
 @parametrize_with_checks(
     [
-        GrowingRegressor(),
-        GrowingRegressor(activation="leaky_relu", solver="lbfgs", max_neurons=6, n_exchanges=0, max_iter=20),
-        GrowingRegressor(activation="tanh", solver="adam", max_neurons=6, n_exchanges=1, learning_rate_init=0.02),
-        GrowingRegressor(loss="huber", activation="tanh", max_neurons=6, n_exchanges=1, max_iter=50),
-        GrowingRegressor(loss="quantile", activation="relu", max_neurons=6, n_exchanges=0, max_iter=20),
+        GrowingRegressor(max_stage_iter=5),
         GrowingRegressor(
-            hidden_layer_sizes=(3, 2), grow_layer="best", max_neurons=8, solver="lbfgs", n_exchanges=0, max_iter=20
+            activation="leaky_relu", solver="lbfgs", max_neurons=6, search=PolarSearch(n_exchanges=0), max_stage_iter=5
         ),
-        GrowingClassifier(),
-        GrowingClassifier(solver="lbfgs", activation="relu", max_neurons=6),
+        GrowingRegressor(
+            activation="tanh",
+            solver="adam",
+            max_neurons=6,
+            search=PolarSearch(n_exchanges=1),
+            max_stage_iter=5,
+            learning_rate_init=0.02,
+        ),
+        GrowingRegressor(
+            loss="huber", activation="tanh", max_neurons=6, search=PolarSearch(n_exchanges=1), max_stage_iter=5
+        ),
+        GrowingRegressor(
+            loss="quantile", activation="relu", max_neurons=6, search=PolarSearch(n_exchanges=0), max_stage_iter=5
+        ),
+        GrowingRegressor(
+            hidden_layer_sizes=(3, 2),
+            grow_layer="best",
+            max_neurons=8,
+            solver="lbfgs",
+            search=PolarSearch(n_exchanges=0),
+            max_stage_iter=5,
+        ),
+        GrowingClassifier(max_stage_iter=5),
+        GrowingClassifier(solver="lbfgs", activation="relu", max_neurons=6, max_stage_iter=5),
         SensLIRegressor(max_iter=60),
         SensLIRegressor(architecture="resnet", hidden_layer_sizes=(8, 8), activation="tanh", solver="lm", max_iter=60),
         SensLIClassifier(hidden_layer_sizes=(20,), schedule="every", max_iter=60),
@@ -35,7 +57,7 @@ from skgrow import (
         PreconditionedMLPRegressor(preconditioner=None, solver="lbfgs", hidden_layer_sizes=(10,), max_iter=60),
         MGOptRegressor(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.02, max_iter=30),
         MGOptRegressor(
-            architecture="mlp", hidden_layer_sizes=(8,), solver="lbfgs", cycle="V", correction=True, max_iter=20
+            architecture="mlp", hidden_layer_sizes=(8,), solver="lbfgs", cycle=Cycle("V", correction=True), max_iter=20
         ),
         MGOptClassifier(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.03, max_iter=20),
         MGOptClassifier(
@@ -43,8 +65,7 @@ from skgrow import (
             hidden_layer_sizes=(8,),
             n_levels=3,
             solver="lbfgs",
-            cycle="W",
-            correction="exact",
+            cycle=Cycle("W", correction="exact"),
             max_iter=15,
         ),
     ]
