@@ -324,7 +324,8 @@ def test_moments_of_coarse_levels_go_on():
     policy, network = make("constant", 3, recorded(adam(), states))
     for steps in (1, 2, 3):
         network = policy.correct(0, network, policy.levels[0].problem, [])
-        assert [state.problem.level for state in states[-2:]] == [1, 2]
+        sizes = [policy.levels[level].network.layer_sizes for level in (1, 2)]
+        assert [state.network.layer_sizes for state in states[-2:]] == sizes
         assert [float(state.averages["step"]) for state in states[-2:]] == [steps, steps]
 
 
