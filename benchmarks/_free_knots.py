@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.optimize import least_squares
 
-from skgrow.datasets._ridge import free_knots
+from skgrow.datasets import free_knots
 
 
 class FreeKnotFit:

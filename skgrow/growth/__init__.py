@@ -3,12 +3,13 @@
 from skgrow.growth._average import averaged, combine, shares_of
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.growth._exact import exact_neuron
+from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
-from skgrow.growth._polar import polar_value
-from skgrow.growth._policy import GrowthPolicy
+from skgrow.growth._polar import ascend, polar_value
+from skgrow.growth._policy import GrowthPolicy, balance, smoothing_widths
 from skgrow.growth._posterior import standard_deviation
-from skgrow.growth._search import Block, PolarSearch, Search
+from skgrow.growth._search import Block, PolarSearch, Search, draw_rows
 from skgrow.growth._strategies import Firefly, GradMax, RandomSearch
 from skgrow.growth._train import GrowthSettings, grow, train
 
@@ -23,17 +24,23 @@ __all__ = [
     "PolarSearch",
     "RandomSearch",
     "Search",
+    "append_inside",
+    "ascend",
     "averaged",
+    "balance",
     "combine",
     "constant_network",
+    "draw_rows",
     "duality_gap",
     "exact_neuron",
     "grow",
     "linear_model",
+    "linearised_refit",
     "path_norm",
     "polar_maximum",
     "polar_value",
     "shares_of",
+    "smoothing_widths",
     "standard_deviation",
     "train",
 ]

@@ -6,8 +6,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.integrate import quad
 
-from skgrow.datasets import free_knot_limit, make_ridge
-from skgrow.datasets._ridge import free_knots, sum_density
+from skgrow.datasets import free_knot_limit, free_knots, make_ridge, sum_density
 
 PROFILES = {
     "2d": (2, lambda t: t**2 / 2),

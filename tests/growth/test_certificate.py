@@ -12,12 +12,20 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar, nnls
 from sklearn.exceptions import ConvergenceWarning
 
-from skgrow.estimators._path import growing_path
-from skgrow.growth import PolarSearch, exact_neuron, polar_value
-from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
+from skgrow import growing_path
+from skgrow.growth import (
+    CertificatePolicy,
+    PolarSearch,
+    constant_network,
+    duality_gap,
+    exact_neuron,
+    path_norm,
+    polar_maximum,
+    polar_value,
+)
 from skgrow.networks import MLP, Activation
 from skgrow.problem import L2, PathNorm, Problem, SquaredError
-from skgrow.solvers._fully_corrective import FullyCorrective
+from skgrow.solvers import FullyCorrective
 from skgrow.training import Action, History, Monitor, Plateau, fit
 
 RELU = Activation("relu")

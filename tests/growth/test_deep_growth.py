@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skgrow import GrowingClassifier, GrowingRegressor
-from skgrow.growth import PolarSearch
-from skgrow.growth._layers import append_inside, linearised_refit
-from skgrow.growth._policy import balance
+from skgrow.growth import PolarSearch, append_inside, balance, linearised_refit
 from skgrow.networks import MLP, Activation, merge, widen
 from skgrow.problem import (
     L2,

@@ -6,9 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.growth import PolarSearch, exact_neuron, polar_value
-from skgrow.growth._polar import ascend
-from skgrow.growth._search import draw_rows
+from skgrow.growth import PolarSearch, ascend, draw_rows, exact_neuron, polar_value
 from skgrow.networks import MLP, Activation, widen
 from skgrow.problem import Problem
 from skgrow.solvers import refit_output

@@ -8,8 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.growth import exact_neuron
-from skgrow.growth._policy import balance, smoothing_widths
+from skgrow.growth import balance, exact_neuron, smoothing_widths
 from skgrow.networks import MLP, Activation, prune, widen
 from skgrow.problem import L2, Problem
 from skgrow.solvers import leave_out_losses, output_gauss_newton, refit_output
