@@ -3,32 +3,39 @@ import pytest
 
 @pytest.fixture
 def interrupted():
-    """Return what makes a solver that the user interrupts: ``interrupted(kind, at=step, **parameters)``.
+    """Return what makes a component that the user interrupts: ``interrupted(kind, at=1, **parameters)``.
 
-    Its steps are counted over all its runs; ``begun`` says how many there were, the interrupted one included.
+    The steps of a solver, over all its runs, or the calls of a search are counted; ``begun`` says how many there were,
+    the one interrupted included.
     """
 
     def make(kind, at, **parameters):
-        steps = []
+        begun = []
+
+        def counted(method):
+            def counted_method(*args, **kwargs):
+                begun.append(None)
+                if len(begun) == at:
+                    raise KeyboardInterrupt
+                return method(*args, **kwargs)
+
+            return counted_method
 
         class Interrupted(kind):
             @property
             def begun(self):
-                return len(steps)
+                return len(begun)
 
+        class Solver(Interrupted):
             def start(self, *args, **kwargs):
                 state = super().start(*args, **kwargs)
-                step = state.step
-
-                def step_or_interrupt():
-                    steps.append(state)
-                    if len(steps) == at + 1:
-                        raise KeyboardInterrupt
-                    return step()
-
-                state.step = step_or_interrupt
+                state.step = counted(state.step)
                 return state
 
-        return Interrupted(**parameters)
+        class Search(Interrupted):
+            def search(self, *args, **kwargs):
+                return counted(super().search)(*args, **kwargs)
+
+        return (Search if hasattr(kind, "search") else Solver)(**parameters)
 
     return make

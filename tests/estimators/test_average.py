@@ -156,17 +156,17 @@ def test_warm_start_goes_on_with_both_networks():
         est.set_params(activation="tanh").fit(X, y)
 
 
-@pytest.mark.parametrize("step", [0, 12])
-def test_an_interrupted_warm_start_keeps_both_networks(step, interrupted):
+@pytest.mark.parametrize("at", [1, 12])
+def test_an_interrupted_warm_start_keeps_both_networks(at, interrupted):
     X, y = friedman()
     est = GrowingRegressor(
         schedule=Plateau(max_growths=1), search=PolarSearch(n_exchanges=0), warm_start=True, random_state=0
     ).fit(X, y)
     loss, widths = est.loss_, [name for name in est.hidden_activations_[0] if name != "identity"]
-    est.set_params(solver=interrupted(LevenbergMarquardt, at=step))
+    est.set_params(solver=interrupted(LevenbergMarquardt, at=at))
     with pytest.warns(UserWarning, match="interrupted by user"):
         est.fit(X, y)
-    assert est.solver.begun == step + 1
+    assert est.solver.begun == at
     assert members(est) >= NETWORKS
     assert len(est.hidden_activations_[0]) >= len(widths)
     assert est.loss_ <= loss * (1 + 1e-3)  # the weights of the two are new ones

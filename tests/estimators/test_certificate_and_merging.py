@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from skgrow import GrowingClassifier, GrowingRegressor, growing_path
-from skgrow.networks import merge
+from skgrow.networks import from_torch, merge
 
 X = np.linspace(-1, 1, 30)[:, None]
 y = np.sin(4 * X[:, 0])
@@ -50,7 +50,7 @@ def test_above_two_features_the_gap_is_an_estimate():
     est = GrowingRegressor(penalty="path", alpha=3.0, random_state=0).fit(A, np.abs(A[:, 0]))
     assert not est.certified_
     assert est.duality_gap_ >= 0
-    assert est.score(A, np.abs(A[:, 0])) > 0.5
+    assert est.score(A, np.abs(A[:, 0])) > 0.5  # 0.91; a line explains next to nothing
 
 
 def test_path_penalty_in_units_of_y():
@@ -86,7 +86,7 @@ def test_no_equal_neurons_are_left(kind, activation):
     target = np.abs(A[:, 0]) + 0.1 * rng.normal(size=60)
     target = target if kind is GrowingRegressor else target > 0.7
     est = kind(activation=activation, random_state=0, max_neurons=12).fit(A, target)
-    network = est._network()
+    network = from_torch(est.to_torch())
     assert merge(network, torch.as_tensor(A))[0].layer_sizes == network.layer_sizes
 
 

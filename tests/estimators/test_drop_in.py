@@ -38,6 +38,7 @@ SMALL = {
 
 
 def waves(n=100, d=3, noise=0.1, seed=0):
+    """A function of which noise leaves 0.988 to be explained; networks of these settings explain 0.98."""
     rng = np.random.default_rng(seed)
     X = rng.uniform(-2, 2, size=(n, d))
     return X, np.sin(2 * X[:, 0]) + 0.5 * X[:, 1] + noise * rng.normal(size=n)
@@ -324,7 +325,7 @@ def test_skops_needs_to_trust_the_class_and_those_of_components(fitted):
     skops = pytest.importorskip("skops.io")
     X, y = waves()
     named = clone(fitted).set_params(search="polar").fit(X, y)
-    classes = ["skgrow.estimators._growing.GrowingRegressor", "skgrow.growth._search.PolarSearch"]
+    classes = [f"{cls.__module__}.{cls.__qualname__}" for cls in (GrowingRegressor, PolarSearch)]
     for est, needed in ((named, classes[:1]), (fitted, classes)):
         data = skops.dumps(est)
         assert skops.get_untrusted_types(data=data) == needed
@@ -445,7 +446,7 @@ def test_partial_fit_learns_from_batches():
     for _ in range(10):
         for rows in np.array_split(np.arange(60, 1000), 10):
             est.partial_fit(X[rows], y[rows])
-    assert est.score(X, y) > max(start, 0.9)
+    assert est.score(X, y) > max(start, 0.9)  # 0.977, then 0.984
     assert est.architecture_ == (3, est.coefs_[0].shape[1], 1)
 
 
@@ -485,7 +486,8 @@ def test_intervals_of_95_percent_cover_about_95_percent(activation, seed):
     X, y = waves(1500, 2, noise=0.3, seed=seed)
     est = GrowingRegressor(activation=activation, random_state=0).fit(X[:500], y[:500])
     mean, std = est.predict(X[500:], return_std=True)
-    assert 0.90 <= np.mean(np.abs(y[500:] - mean) < 1.96 * std) <= 0.99
+    inside = np.mean(np.abs(y[500:] - mean) < 1.96 * std)
+    assert inside == pytest.approx(0.95, abs=0.04)  # of 1000 samples three standard errors are 0.021
 
 
 def test_standard_deviations_cover_each_output():
@@ -495,8 +497,7 @@ def test_standard_deviations_cover_each_output():
     est = GrowingRegressor(activation="tanh", random_state=0).fit(X[:400], Y[:400])
     mean, std = est.predict(X[400:], return_std=True)
     covered = np.mean(np.abs(Y[400:] - mean) < 1.96 * std, axis=0)
-    assert (covered > 0.88).all()
-    assert (covered < 0.995).all()
+    np.testing.assert_allclose(covered, 0.95, atol=0.045)  # of 800 samples three standard errors are 0.023
 
 
 def test_far_from_the_data_predictions_are_less_certain(fitted):

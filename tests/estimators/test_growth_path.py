@@ -242,7 +242,8 @@ def test_number_of_exchanges_stays_within_its_budget():
         est = GrowingRegressor(
             activation="relu", max_neurons=6, search=PolarSearch(n_exchanges=n_exchanges), random_state=0
         ).fit(X, y)
-        assert sum(row["action"] == "exchange" for row in est.history_) <= n_exchanges
+        found = sum(row["action"] == "exchange" for row in est.history_)
+        assert min(1, n_exchanges) <= found <= n_exchanges
 
 
 # when growing ends ---------------------------------------------------------------------------------------------
@@ -258,7 +259,7 @@ def test_a_few_far_samples_are_not_bent_to(seed):
         GrowingRegressor(criterion=criterion, random_state=0).fit(X[:300], y[:300]).score(X[300:], y[300:])
         for criterion in ("loo", "gcv")
     ]
-    assert scores[0] > scores[1] + 0.05
+    assert scores[0] > scores[1] + 0.05  # by 0.06 to 0.12
 
 
 @pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])
@@ -266,8 +267,9 @@ def test_noise_is_not_fitted(criterion):
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(200, 3)), rng.normal(size=200)
     est = GrowingRegressor(criterion=criterion, random_state=0).fit(X, y)
-    assert est.score(X, y) < 0.15
+    # so many parameters, fitted to noise, explain their share of the samples: 0.07
     assert est.effective_parameters_ < 15
+    assert est.score(X, y) < 0.15
 
 
 def test_more_structure_needs_more_effective_parameters():
@@ -309,7 +311,7 @@ def test_log_evidence_is_a_density_of_the_targets():
 def test_schedules(schedule):
     X, y = waves(60)
     est = GrowingRegressor(activation="tanh", schedule=schedule, max_neurons=6, random_state=0).fit(X, y)
-    assert est.score(X, y) > 0.5
+    assert est.score(X, y) > 0.5  # 0.81 and more
 
 
 def test_growth_ends_at_the_target_loss():
@@ -344,10 +346,16 @@ def test_growth_happens_at_given_epochs():
     assert [row["epoch"] for row in est.history_[:2]] == [5, 12]
 
 
-def test_search_component_is_used():
+def test_search_component_is_used(interrupted):
     X, y = waves()
+    search = interrupted(PolarSearch, at=None)
+    est = GrowingRegressor(activation="tanh", search=search, random_state=0).fit(X, y)
+    assert search.begun > 1
+    plain = GrowingRegressor(activation="tanh", random_state=0).fit(X, y)
+    np.testing.assert_array_equal(est.predict(X), plain.predict(X))
     coarse = GrowingRegressor(activation="tanh", search=PolarSearch(4, 4), random_state=0).fit(X, y)
-    assert coarse.score(X, y) > 0.8
+    assert not np.array_equal(coarse.predict(X), plain.predict(X))
+    assert coarse.score(X, y) > plain.score(X, y) - 0.1
 
 
 # data the fit must come through --------------------------------------------------------------------------------
@@ -392,9 +400,10 @@ def test_constant_columns_change_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         est = GrowingRegressor(random_state=0, activation="relu").fit(padded, y)
-    assert est.score(padded, y) > 0.8
-    moved = padded.copy()
-    assert np.isfinite(est.predict(moved)).all()
+    plain = GrowingRegressor(random_state=0, activation="relu").fit(X, y)
+    assert est.score(padded, y) == pytest.approx(plain.score(X, y), abs=0.03)
+    moved = padded + np.array([1.0, 0.0, 0.0, 1.0, 0.0])  # nothing was learnt along them
+    np.testing.assert_allclose(est.predict(moved), est.predict(padded), atol=0.05)
 
 
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
@@ -485,16 +494,24 @@ def test_divergence_warns_once_and_keeps_the_best_weights(solver, activation):
     assert est.score(X, y) >= -1e-6  # the start is the mean
 
 
-@pytest.mark.parametrize("step", [0, 1, 10])
-def test_keyboard_interrupt_keeps_the_model_so_far(step, interrupted):
+@pytest.mark.parametrize("activation", ["relu", "tanh", "auto"])
+@pytest.mark.parametrize(
+    ("kind", "at"),
+    [("solver", 1), ("solver", 2), ("solver", 60), ("search", 1), ("search", 2), ("search", 5)],
+)
+def test_keyboard_interrupt_keeps_the_model_so_far(kind, at, activation, interrupted):
+    """While weights are optimised, and while new neurons are looked for."""
     X, y = waves()
-    solver = interrupted(LevenbergMarquardt, at=step)
-    est = GrowingRegressor(solver=solver, random_state=0)
+    component = interrupted(LevenbergMarquardt if kind == "solver" else PolarSearch, at=at)
+    est = GrowingRegressor(activation=activation, random_state=0, **{kind: component})
     with pytest.warns(UserWarning, match="interrupted by user"):
         est.fit(X, y)
-    assert solver.begun == step + 1
+    if kind == "solver":
+        assert component.begun == at
     assert np.isfinite(est.predict(X)).all()
     assert est.score(X, y) >= -1e-12
+    if at > 10:
+        assert est.score(X, y) > 0.1
 
 
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "auto"])
@@ -504,8 +521,8 @@ def test_beyond_the_data_the_deviation_grows_and_does_not_jump(activation):
     est = GrowingRegressor(activation=activation, random_state=0)
     est.fit(x[:, None], np.sin(x) + 0.15 * rng.normal(size=200))
     _, std = est.predict(np.linspace(-2, 12, 281)[:, None], return_std=True)
-    assert std[40:240].max() < 0.25
-    assert std.max() < 3
+    assert std[40:240].max() < 0.25  # the noise, 0.15, and what is not known: 0.21 at most
+    assert std.max() < 3  # at the ends, two beyond the data, 1.5
     assert (np.abs(np.diff(std)) < 0.15).all()
 
 
@@ -514,6 +531,9 @@ def test_the_torch_module_of_a_fit_is_the_same_function():
     X, y = two_outputs()
     est = GrowingRegressor(random_state=0).fit(X, y)
     module = est.to_torch()
+    expected = est.predict(X)
     with torch.no_grad():
-        np.testing.assert_allclose(module(torch.as_tensor(X)), est.predict(X), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            module(torch.as_tensor(X)), expected, rtol=1e-12, atol=1e-12 * np.abs(expected).max()
+        )
     assert from_torch(module).layer_sizes == est.architecture_

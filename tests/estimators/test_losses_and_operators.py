@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance
+from scipy.stats import norm
+from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance, r2_score
 
 from skgrow import GrowingRegressor
 from skgrow.growth import PolarSearch
@@ -57,11 +58,11 @@ def test_without_neurons_a_poisson_regression_predicts_the_mean():
 
 
 def test_the_loss_of_a_poisson_regression_is_half_the_deviance():
-    X, y, _ = counts()
+    X, y, mean = counts()
     est = GrowingRegressor(loss="poisson", **SMALL).fit(X, y)
     assert 2 * est.loss_ * y.mean() == pytest.approx(mean_poisson_deviance(y, est.predict(X)), rel=1e-8)
     raw = GrowingRegressor(loss="poisson", standardize=False, **SMALL).fit(X, y)
-    assert raw.score(X, y) > 0.3
+    assert raw.score(X, y) > 0.8 * r2_score(y, mean)  # as much as the true mean explains
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -75,13 +76,14 @@ def test_negative_counts_and_only_zeros_are_refused(columns):
 
 
 def test_several_counts_at_once_and_one_that_is_always_zero():
-    X, y, _ = counts()
+    X, y, mean = counts()
     est = GrowingRegressor(loss="poisson", **SMALL).fit(X, np.column_stack([y, 3 * y, 0 * y]))
     prediction = est.predict(X)
     assert prediction.shape == (len(X), 3)
     assert np.isfinite(prediction).all()
     assert (prediction[:, 2] < 1e-6).all()
-    assert est.score(X, np.column_stack([y, 3 * y, 0 * y])) > 0.3
+    for column, factor in enumerate((1, 3)):
+        assert r2_score(factor * y, prediction[:, column]) > 0.8 * r2_score(y, mean)
 
 
 # Huber ---------------------------------------------------------------------------------------------------------
@@ -140,8 +142,10 @@ def test_coverage_of_quantiles(tau, activation):
     assert below.mean() == pytest.approx(tau, abs=0.06)
     for part in (new[:, 0] < 0.5, new[:, 0] >= 0.5):  # conditionally, too
         assert below[part].mean() == pytest.approx(tau, abs=0.1)
-    constant = np.full(len(y_new), np.quantile(y, tau))
-    assert mean_pinball_loss(y_new, est.predict(new), alpha=tau) < 0.9 * mean_pinball_loss(y_new, constant, alpha=tau)
+    truth = np.sin(4 * new[:, 0]) + (0.2 + new[:, 0]) * norm.ppf(tau)
+    least, constant = (mean_pinball_loss(y_new, f, alpha=tau) for f in (truth, np.full(2000, np.quantile(y, tau))))
+    # measured: 3 to 17 % of the way
+    assert mean_pinball_loss(y_new, est.predict(new), alpha=tau) < least + 0.4 * (constant - least)
 
 
 @pytest.mark.parametrize("tau", [0.1, 0.5, 0.9])
@@ -318,7 +322,7 @@ def test_a_boundary_point_is_told_by_comparison_on_any_grid():
         operator=with_value_at_zero(lambda f, X: derivative(f, X) + f(X)),
         **PLAIN | {"activation": "relu", "max_neurons": 3, "block_size": 3},
     ).fit(x[:, None], (x == 0).astype(float), sample_weight=np.where(x == 0, 200.0, 1.0))
-    assert np.abs(est.predict(x[:, None]) - np.exp(-x)).max() < 0.03
+    assert np.abs(est.predict(x[:, None]) - np.exp(-x)).max() < 0.05  # 0.016; without the boundary value about 1
 
 
 def test_gradients_give_a_function_up_to_a_constant():

@@ -366,7 +366,7 @@ def test_target_loss_ends_every_level():
 @pytest.mark.parametrize(("solver", "coarse"), [("adam", Adam), ("lbfgs", LBFGS)])
 def test_interruption_in_a_coarse_level_leaves_a_fine_network(interrupted, kind, solver, coarse):
     X, y = waves()
-    coarse = interrupted(coarse, at=3)
+    coarse = interrupted(coarse, at=4)
     reg = MGOptRegressor(
         **SMALL, cycle=Cycle(kind, kappa=0.01, check_every=5, coarse_solver=coarse), solver=solver, **ON
     )

@@ -99,7 +99,7 @@ def test_every_solver_fits_a_function(settings, solver):
         batch_size=10,
         random_state=0,
     ).fit(X, y)
-    assert reg.score(X, y) > 0.6
+    assert reg.score(X, y) > 0.6  # 0.71 and more; a line explains nothing of a product
     assert reg.loss_ < reg.history_[0]["train_loss"] or len(reg.history_) == 1
 
 
@@ -107,7 +107,7 @@ def test_convolutional_network_on_digits():
     X, y = digits(1000)
     clf = SensLIClassifier(**CNN, max_iter=40, schedule=Every(15), learning_rate_init=0.003, max_layers=3).fit(X, y)
     X_test, y_test = load_digits(return_X_y=True)
-    assert clf.score(X_test[1000:], y_test[1000:]) > 0.9
+    assert clf.score(X_test[1000:], y_test[1000:]) > 0.85  # 0.92
     assert len(clf.architecture_) == 5  # features, three convolutions, classes
     assert clf.coefs_[0].shape == (4, 1, 3, 3)
     assert len(clf.merits_) == 3
@@ -121,9 +121,9 @@ def test_convolutional_network_takes_colours_and_numbers():
         architecture=CNNArchitecture((3, 6, 4), ((4,),)), activation="tanh", solver="lbfgs", random_state=0
     ).fit(X, y)
     assert reg.score(X, y) > 0.9
-    mean, scale = reg._layout["units"]
-    np.testing.assert_allclose(mean, X.reshape(120, 3, -1).mean((0, 2)))
-    np.testing.assert_allclose(scale, X.reshape(120, 3, -1).std((0, 2)))
+    units = next(module for module in reg.to_torch().modules() if isinstance(module, torch.nn.BatchNorm2d))
+    np.testing.assert_allclose(units.running_mean, X.reshape(120, 3, -1).mean((0, 2)))
+    np.testing.assert_allclose(units.running_var.sqrt(), X.reshape(120, 3, -1).std((0, 2)))
 
 
 def test_multi_output_and_label_sets():
@@ -275,14 +275,14 @@ def test_merit_samples_and_norms_are_used():
     }
     assert found["auto"] == found["operator"]
     assert len({tuple(merits) for merits in found.values()}) == 5
-    part = SensLIClassifier(**settings, selection=Selection(merit_samples=50)).fit(X, y).history_[0]["merits"]
+    part = SensLIClassifier(**settings, selection=Selection(merit_samples=200)).fit(X, y).history_[0]["merits"]
     assert part != found["operator"]
-    np.testing.assert_allclose(part, found["operator"], rtol=1.0)
+    np.testing.assert_allclose(part, found["operator"], rtol=0.5)  # of 200 of 300 rows 7 and 11 % larger
 
 
 def test_interruption_keeps_the_network_so_far(interrupted):
     X, y = waves()
-    solver = interrupted(Adam, at=25, learning_rate="constant")
+    solver = interrupted(Adam, at=26, learning_rate="constant")
     with pytest.warns(UserWarning, match="interrupted"):
         reg = SensLIRegressor(**FAST, solver=solver).fit(X, y)
     assert reg.n_iter_ == 25

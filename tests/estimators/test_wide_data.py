@@ -5,11 +5,14 @@ import pickle
 import numpy as np
 import pytest
 from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.model_selection import GridSearchCV
 
-from skgrow import GrowingClassifier, GrowingRegressor
+from skgrow import GrowingClassifier, GrowingRegressor, GrowthCurveDisplay
 from skgrow.growth import PolarSearch
-from skgrow.inspection._growth_curve import _returned_row
 from skgrow.training import Plateau
+
+ALPHAS = np.logspace(-3, 5, 30)
 
 
 def data(n=60, d=80, n_new=200, seed=0, kind="regression"):
@@ -53,14 +56,20 @@ def test_incoming_weights_are_combinations_of_the_samples(activation, settings):
 
 def test_what_is_learned_is_as_good_as_few_features_allow():
     X, y, X_new, y_new = data(100, 1000)
-    assert GrowingRegressor(random_state=0).fit(X, y).score(X_new, y_new) > 0.9
+    ours, peer = (est.fit(X, y).score(X_new, y_new) for est in (GrowingRegressor(random_state=0), RidgeCV(ALPHAS)))
+    assert ours > peer - 0.03  # 0.957 and 0.959
     X, y, X_new, y_new = data(100, 1000, kind="classes")
-    assert GrowingClassifier(random_state=0).fit(X, y).score(X_new, y_new) > 0.85
+    line = GridSearchCV(LogisticRegression(max_iter=2000), {"C": np.logspace(-4, 2, 7)})
+    ours, peer = (est.fit(X, y).score(X_new, y_new) for est in (GrowingClassifier(random_state=0), line))
+    assert ours > peer - 0.06  # 0.915 and 0.935
 
 
 def test_features_that_are_copies_are_one_feature_of_larger_scale():
     """The same kernel, and so about the same function; the search starts from other coordinates."""
-    X, y, X_new, _ = data(60, 4)
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(260, 4))
+    y = np.sin(X[:, 0]) + 0.5 * X[:, 1] + 0.05 * rng.normal(size=260)
+    X, y, X_new = X[:60], y[:60], X[60:]
     settings = {
         "activation": "tanh",
         "standardize": False,
@@ -71,15 +80,16 @@ def test_features_that_are_copies_are_one_feature_of_larger_scale():
     est = GrowingRegressor(random_state=0, **settings)
     one = clone(est).fit(5 * X, y)
     many = clone(est).fit(np.repeat(X, 25, 1), y)  # 100 features of rank 4
+    assert one.architecture_[1] == many.architecture_[1] > 0
     difference = np.mean((one.predict(5 * X_new) - many.predict(np.repeat(X_new, 25, 1))) ** 2)
-    assert difference < 1e-2 * np.var(y)
+    assert difference < 1e-3 * np.var(y)  # 3e-7
 
 
 def test_the_deviation_knows_directions_without_samples():
     """That of ridge regression with all features."""
     X, y, X_new, _ = data()
     est = GrowingRegressor(random_state=0, schedule=Plateau(max_growths=0)).fit(X, y)
-    assert est.activation_ == "identity"
+    assert set(est.hidden_activations_[0]) == {"identity"}
     mean, scale = units(X)
     A, B = (np.column_stack([(Z - mean) / scale, np.ones(len(Z))]) for Z in (X, X_new))
     matrix = A.T @ A + est.alpha_ * np.diag([1.0] * 80 + [0.0])
@@ -140,7 +150,7 @@ def test_few_noisy_samples_are_not_interpolated(criterion):
     est = GrowingRegressor(
         criterion=criterion, schedule=Plateau(max_growths=1), search=PolarSearch(n_exchanges=0), random_state=0
     ).fit(X, y)
-    assert est.activation_ == "identity"
+    assert "identity" in est.hidden_activations_[0]
     assert est.score(X_new, y_new) > 0.2
     mean, std = est.predict(X_new, return_std=True)
     assert np.mean(np.abs(y_new - mean) < 1.96 * std) > 0.9
@@ -154,7 +164,8 @@ def test_rows_of_the_history_are_of_networks_of_all_features():
     for row in est.history_:
         d, h, c = row["architecture"]
         assert row["n_parameters"] == (d + 1) * h + (h + 1) * c
-    assert _returned_row(est) is not None
+    pytest.importorskip("matplotlib").use("Agg")
+    assert GrowthCurveDisplay.from_estimator(est).returned is not None
 
 
 @pytest.mark.parametrize(("d", "held_out"), [(60, False), (245, True), (1000, False)])
