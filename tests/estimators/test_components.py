@@ -193,6 +193,27 @@ def test_a_name_is_the_component_that_it_stands_for(estimator, kind):
     assert len(distinct) > 1
 
 
+@pytest.mark.parametrize("estimator", ALL)
+@pytest.mark.parametrize(("name", "solver", "rate"), [("adam", Adam, 0.3), ("sgd", StochasticGradient, 0.1)])
+def test_named_solvers_have_the_rates_of_the_estimator(estimator, name, solver, rate):
+    """Large steps, so that the objective rises now and then and an adaptive rate falls."""
+    usual = {"learning_rate_init": rate, "learning_rate": "constant", "batch_size": 20}
+    usual |= {"momentum": 0.9, "new_layer_rate": 1.0} | ({"learning_rate": "adaptive"} if estimator in GROWING else {})
+    other = {"learning_rate_init": rate / 2, "learning_rate": "adaptive", "batch_size": 7}
+    other |= {"momentum": 0.5, "new_layer_rate": 0.5}
+    rest = {"max_iter": 30} | ({"preconditioner": None} if estimator in FIXED else {})
+    rest = {"hidden_layer_sizes": (3,), "alpha": 0.01, "max_stage_iter": 30} if estimator in GROWING else rest
+    asked, taken = parameters_of(estimator), parameters_of(solver)
+    found = []
+    for change in (None, *(key for key in other if key in asked and key in taken)):
+        rates = usual | ({change: other[change]} if change else {})
+        named = {key: value for key, value in rates.items() if key in asked}
+        found.append(outcome(estimator, rest | named | {"solver": name}))
+        given = solver(**{key: value for key, value in rates.items() if key in taken})
+        np.testing.assert_array_equal(outcome(estimator, rest | {"solver": given}), found[-1], err_msg=str(change))
+    assert len({weights.tobytes() for weights in found}) > 2
+
+
 @pytest.mark.parametrize(("estimator", "kind"), KINDS)
 def test_all_names_are_those_of_the_registry(estimator, kind):
     known = set(components(estimator)[kind])
