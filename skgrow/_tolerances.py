@@ -23,8 +23,11 @@ DEPENDENT = 1e-10
 
 # data ----------------------------------------------------------------------------------------------------------
 
-#: Standard deviation of a column, in roundings of its largest entry, up to which it counts as constant.
-CONSTANT_COLUMN = 10
+#: Range of a column, in roundings of its largest entry, up to which it counts as constant.
+CONSTANT_COLUMN = 4
+
+#: Distance from the next whole number, relative to the number, up to which it counts as one.
+WHOLE_NUMBER = 1e-9
 
 #: Median absolute deviation, relative to the standard deviation, up to which it is no scale.
 NO_SPREAD = 1e-6

@@ -107,7 +107,8 @@ def evidence(
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), LEAST_EFFECTIVE)
     theta_squared = max(float((network.theta * penalised) @ network.theta), TINY)
     total = max(n * data_loss, smallest_loss(n_observed))
-    dispersion = dispersion_of(loss, total / n, gamma + c, n, c)
+    spread = problem.spread(network, total / n)
+    dispersion = dispersion_of(loss, spread, gamma + c, n, c)
     log_evidence = math.nan
     if alpha > 0:
         precision = alpha / dispersion
@@ -122,18 +123,21 @@ def evidence(
             + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)
         )
     inflation = GCV_INFLATION if len(network.hidden_maps) else 1.0  # nothing was searched for in a linear model
-    gcv = generalised_cross_validation(loss, total / n, gamma + c, n, c, inflation)
+    gcv = generalised_cross_validation(loss, total / n, dispersion, gamma + c, n, c, inflation)
     next_alpha = alpha
     if update and p_penalised > 0:  # bounded: at zero weights the fixed point would be infinite, for ever
         next_alpha = min(gamma * dispersion / theta_squared, LARGEST_PENALTY * n * curvature.largest())
     return Evidence(next_alpha, dispersion, gamma + c, log_evidence, gcv)
 
 
-def dispersion_of(loss: Loss, data_loss: float, effective: float, n: float, c: int) -> float:
-    """Return the estimated noise variance for the squared error, with so many effective parameters; see Evidence."""
+def dispersion_of(loss: Loss, spread: float, effective: float, n: float, c: int) -> float:
+    """Return the estimated noise variance for the squared error, with so many effective parameters; see Evidence.
+
+    ``spread`` is the mean of :meth:`skgrow.problem.Loss.spread`.
+    """
     if loss.known_dispersion:
         return 1.0
-    return loss.degree * n * data_loss / max(loss.n_observed(n, c) - effective, 1.0)
+    return max(n * spread / max(loss.n_observed(n, c) - effective, 1.0), loss.least_dispersion)
 
 
 def per_observation(loss: Loss, n: float, c: int) -> float:
@@ -147,16 +151,26 @@ def smallest_loss(n_observed: float) -> float:
 
 
 def generalised_cross_validation(
-    loss: Loss, data_loss: float, effective: float, n: float, c: int, inflation: float = GCV_INFLATION
+    loss: Loss,
+    data_loss: float,
+    dispersion: float,
+    effective: float,
+    n: float,
+    c: int,
+    inflation: float = GCV_INFLATION,
 ) -> float:
-    """Return the estimated loss on new data of a network with so many effective parameters."""
-    n_observed = loss.n_observed(n, c)
-    share = inflation * effective / n_observed
+    """Return the estimated loss on new data of a network with so many effective parameters.
+
+    Of a loss that is not homogeneous it is the training loss and its optimism, the dispersion times the number of
+    effective parameters (Efron 2004), raised as the quotient of generalised cross-validation is.
+    """
+    share = inflation * effective / loss.n_observed(n, c)
     if share >= 1:
         return math.inf
-    if loss.known_dispersion:
-        return data_loss + inflation * effective / (1 - share) / n
-    return per_observation(loss, n, c) * data_loss / (1 - share) ** loss.degree
+    unit = per_observation(loss, n, c)
+    if loss.known_dispersion or not loss.is_homogeneous:
+        return unit * (data_loss + dispersion * inflation * effective / (1 - share) / n)
+    return unit * data_loss / (1 - share) ** loss.degree
 
 
 def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:

@@ -36,7 +36,7 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     network : Network
         At, or near, a minimum of the objective with penalty ``alpha``.
     problem : Problem
-        Without operator. A sample of weight two counts as two samples, of which one is left out.
+        Without operator.
     alpha : float
         Penalty, not negative.
     found : Evidence
@@ -53,28 +53,29 @@ def leave_one_out(network: Network, problem: Problem, alpha: float, found: Evide
     curvature, mask = problem.linearised(network)[2], problem.penalty.pattern(network)
     rounding = curvature.largest() * network.n_parameters * torch.finfo(problem.X.dtype).eps
 
-    def chunk(X: Tensor, Y: Tensor, g: Tensor, *offset: Tensor) -> tuple[Tensor]:
+    def chunk(X: Tensor, Y: Tensor, g: Tensor, one: Tensor, *offset: Tensor) -> tuple[Tensor]:
         state = network.forward_pass(X)
         F = state.output + offset[0] if offset else state.output
         J = network.jacobian(state)  # (c, rows, p)
         V = curvature.solve(alpha / n, mask, rounding, J.flatten(0, 1).T)
         if V is None:
             return (X.new_full((), math.nan),)
-        unit = g.clamp_max(1 / n)[:, None, None]
-        A = torch.einsum("cnp,pdn->ncd", J, V.view(-1, *J.shape[:2])) * unit
+        A = torch.einsum("cnp,pdn->ncd", J, V.view(-1, *J.shape[:2])) * one[:, None, None]
         identity = torch.eye(c, dtype=X.dtype, device=X.device)
         E = loss.negative_gradient(F, Y)
         alone = torch.linalg.solve_ex(identity - loss.hessian(F, Y) @ A, E[..., None])[0]
         return (loss.value(F - (A @ alone)[..., 0], Y) @ g,)
 
     size = 4 * c * network.n_parameters * problem.X.element_size()
-    arrays = [problem.X, problem.Y, problem.g, *([] if problem.offset is None else [problem.offset])]
+    one = problem.g if problem.repeats is None else problem.g / problem.repeats
+    arrays = [problem.X, problem.Y, problem.g, one, *([] if problem.offset is None else [problem.offset])]
     mean = float(sum_over_samples(chunk, *arrays, bytes_per_row=size)[0])
     if math.isnan(mean):  # singular to rounding
         return found.gcv
     n_observed, effective = loss.n_observed(n, c), found.effective_parameters
     data_loss = max(float(problem.data_loss(network)), smallest_loss(n_observed) / n)
-    once = generalised_cross_validation(loss, data_loss, effective, n, c, inflation=1.0)
-    if loss.known_dispersion:
-        return mean + found.gcv - once
-    return per_observation(loss, n, c) * mean * found.gcv / once
+    once = generalised_cross_validation(loss, data_loss, found.dispersion, effective, n, c, inflation=1.0)
+    unit = per_observation(loss, n, c)
+    if loss.known_dispersion or not loss.is_homogeneous:
+        return unit * mean + found.gcv - once
+    return unit * mean * found.gcv / once

@@ -38,6 +38,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
     n_iter_: int
     loss_curve_: list[float]
     best_loss_: float
+    _scaling: list[np.ndarray]
     _moments: dict[str, np.ndarray]
     _batch_losses: list[float]
 
@@ -78,8 +79,9 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
     def _loss(self) -> Loss:
         """Return the loss."""
 
-    def _weights(self, y: Any, sample_weight: Any, n: int) -> Any:  # noqa: ARG002
-        return validate_sample_weight(sample_weight, n)
+    def _emphasis(self, y: Any, weight: Any, n: int) -> Any:  # noqa: ARG002
+        """Return by what the loss of each sample is multiplied besides its weight."""
+        return None
 
     # fitting -----------------------------------------------------------------------------------------------
 
@@ -104,8 +106,10 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         y : {array-like, tensor} of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
         sample_weight : array-like of shape (n_samples,), optional
-            Not negative. Whole numbers count observations: weight 2 is the same as repeating the row. Other weights
-            are relative, and are scaled to the number of rows of positive weight.
+            Not negative; only their ratios count, and equal weights are the same as none. Weight 2 is the same as
+            repeating the row. A repeated row is a copy, no further observation, unless other rows of the same inputs
+            have other targets: then inputs and targets have few values, and observations agree by chance. Noise and
+            penalty see the number of observations that all rows amount to (Kish 1965).
         X_val : {array-like, sparse matrix, tensor} of shape (n_val, n_features), optional
             Validation inputs; then the validation loss decides when growing ends, and which stage is returned.
         y_val : array-like of shape (n_val,) or (n_val, n_outputs), optional
@@ -146,7 +150,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         target = self._encode(y, len(X), reset=previous is None)
         if previous is not None:
             self._require_outputs(target, "warm_start=True needs targets of")
-        weight = self._weights(y, sample_weight, len(X))
+        weight = validate_sample_weight(sample_weight, len(X))
+        emphasis = self._emphasis(y, weight, len(X))
         validation = self._validated_validation(X_val, y_val, weight_val, target)
         activation = getattr(self.activation, "name", self.activation)
         if previous is not None and activation not in ("auto", self.activation_):
@@ -155,7 +160,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
                 f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
                 f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
             )
-        return Data(X, target, weight, validation, previous)
+        return Data(X, target, weight, emphasis, validation, previous)
 
     def _validated_validation(self, X_val: Any, y_val: Any, weight: Any, y: Any) -> tuple[Any, Any, Any] | None:
         if X_val is None:
@@ -190,10 +195,11 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         X = validate_X(self, X, reset=False)
         target = self._encode(y, len(X), reset=False)
         self._require_outputs(target, "y must have")
-        weight = self._weights(y, sample_weight, len(X))
+        weight = validate_sample_weight(sample_weight, len(X))
+        data = Data(X, target, weight, self._emphasis(y, weight, len(X)), None, self._network(), self._scaling)
         settings = self._settings()
         _, grow, regime = self._method()
-        task = Task.of(Data(X, target, weight, None, self._network(), self._scaling), settings, regime)
+        task = Task.of(data, settings, regime)
         moments = {key: torch.as_tensor(value.copy()) for key, value in self._moments.items()}
         network = cast("Network", task.previous)
         before = Progress(network, self.alpha_, self._total_weight, moments, self._batch_losses, self.n_iter_)
@@ -212,6 +218,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         self.n_iter_ = after.epoch
         self.loss_, self.best_loss_ = value, min(self.best_loss_, value)
         self._forget()
+        s = task.units
+        self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
         self._store_network(task.raw(after.network), task.input_dtype)
         return self
 
@@ -340,8 +348,10 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             with suppress(ValueError):  # fitted on a machine with another device: the CPU will do
                 device = resolve_device(self.device, 0.0)
         if device.type == "mps":
-            X = X.to(torch.float32) if is_tensor(X) else X.astype(np.float32)
-        tensor = torch.as_tensor(writable(X), device=device)
+            tensor = torch.as_tensor(writable(X), device=device, dtype=torch.float32)
+        else:  # of inputs in single precision the network's own, or nothing would be left of distant ones
+            tensor = torch.as_tensor(writable(X), device=device)
+            tensor = tensor.to(torch.promote_types(tensor.dtype, getattr(torch, self.coefs_[0].dtype.name)))
         return tensor, self._network(device, tensor.dtype)
 
 

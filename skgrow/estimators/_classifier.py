@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, _fit_context
-from sklearn.utils import check_array, compute_sample_weight
+from sklearn.utils import check_array, compute_class_weight, compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
@@ -54,13 +54,19 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         place = np.searchsorted(self.classes_, y)
         return place.astype(float)[:, None] if len(self.classes_) == 2 else np.eye(len(self.classes_))[place]
 
-    def _weights(self, y: Any, sample_weight: Any, n: int) -> Any:
-        weight = validate_sample_weight(sample_weight, n)
+    def _emphasis(self, y: Any, weight: Any, n: int) -> Any:
+        """Return the class weights of the samples; ``"balanced"`` by sums of sample weights."""
         if self.class_weight is None:
-            return weight
+            return None
         labels = _as_labels(y, n)
-        factors = compute_sample_weight(self.class_weight, labels)
-        return validate_sample_weight(factors if weight is None else factors * weight, n)
+        if self._multilabel:
+            return compute_sample_weight(self.class_weight, labels)
+        present, place = np.unique(labels, return_inverse=True)
+        factors = compute_class_weight(self.class_weight, classes=present, y=labels)
+        if isinstance(self.class_weight, str) and weight is not None:
+            sums = np.bincount(place, weight)
+            factors = weight.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1.0))
+        return validate_sample_weight(factors[place], n, "class_weight")
 
     def _loss(self) -> Loss:
         from skgrow.problem import CrossEntropy, Logistic
@@ -116,25 +122,27 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         target = self._encode(y, len(X), reset=False)
         from skgrow.training import Data
 
-        X, target, weight = self._with_missing(X, target, self._weights(y, sample_weight, len(X)))
-        return self._fit(Data(X, target, weight))
+        weight = validate_sample_weight(sample_weight, len(X))
+        emphasis = self._emphasis(y, weight, len(X))
+        X, target, weight, emphasis = self._with_missing(X, target, weight, emphasis)
+        return self._fit(Data(X, target, weight, emphasis))
 
-    def _with_missing(self, X: Any, target: np.ndarray, weight: Any) -> tuple[Any, np.ndarray, Any]:
+    def _with_missing(self, X: Any, target: np.ndarray, *rows: Any) -> tuple[Any, ...]:
         """Join a row at the mean of X for every class that has none: its probability must not start at zero."""
         if self._multilabel:
-            return X, target, weight
+            return X, target, *rows
         single = target.shape[1] == 1
         present = np.array([1 - target.mean(), target.mean()]) if single else target.mean(0)
         missing = np.flatnonzero(present == 0)
         if not len(missing):
-            return X, target, weight
-        rows = missing.astype(float)[:, None] if single else np.eye(target.shape[1])[missing]
+            return X, target, *rows
+        added = missing.astype(float)[:, None] if single else np.eye(target.shape[1])[missing]
         if is_tensor(X):
             X = X.new_tensor(np.vstack([X.to("cpu").numpy(), np.tile(X.mean(0).to("cpu").numpy(), (len(missing), 1))]))
         else:
             X = np.vstack([X, np.tile(X.mean(0), (len(missing), 1))])
-        weight = None if weight is None else np.concatenate([weight, np.ones(len(missing))])
-        return X, np.vstack([target, rows]), weight
+        ones = np.ones(len(missing))
+        return X, np.vstack([target, added]), *(None if row is None else np.concatenate([row, ones]) for row in rows)
 
     # prediction --------------------------------------------------------------------------------------------
 

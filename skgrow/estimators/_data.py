@@ -111,7 +111,7 @@ def validate_y(y: Any, n: int) -> Any:
 
 
 def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weight") -> Any:
-    """Return weights of shape (n,), or None where all are equal to one or none were given."""
+    """Return weights of shape (n,), or None if none were given."""
     if sample_weight is None:
         return None
     if is_tensor(sample_weight):
@@ -129,8 +129,6 @@ def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weigh
         raise ValueError(f"Negative values in data passed to `{name}`")
     if not np.any(w > 0):
         raise ValueError(f"`{name}` must have at least one positive value; got only zeros.")
-    if not np.all(w == np.rint(w)):  # relative weights, not counts of observations
-        w = w * (np.count_nonzero(w) / w.sum())
     return w
 
 

@@ -474,8 +474,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
         points, network = self._prediction_input(X)
         target = np.asarray(y.detach().to("cpu") if is_tensor(y) else y)
-        samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1).copy()).to(points), None)
-        operator = make_operator(self.operator, samples, Units.of(samples, standardize=False))
+        samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1).copy()).to(points))
+        operator = make_operator(self.operator, samples, Units.of(samples, standardize=False), points)
         operator.unit = 1.0
         return operator.unstacked(operator(network, points)).to("cpu").numpy().reshape(target.shape)
 

@@ -120,7 +120,7 @@ def growing_path(
     from skgrow.networks import Activation
     from skgrow.problem import Problem, Samples
 
-    samples = Samples.build(points, targets, weight, torch.device("cpu"), torch.float64).merged()
+    samples = Samples.build(points, targets, weight).merged().observed()
     problem = Problem(samples.X, samples.Y, samples.weight)
     generator = torch.Generator().manual_seed(int(check_random_state(random_state).randint(2**31 - 1)))
     network = constant_network(problem, Activation(activation))

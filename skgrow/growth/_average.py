@@ -104,7 +104,7 @@ def evidence_of_average(members: Sequence[Evidence], shares: Sequence[float], me
     problem = mean.problem
     n, c = problem.total_weight, mean.network.layer_sizes[-1]
     effective = sum(share * one.effective_parameters for one, share in zip(members, shares, strict=True))
-    dispersion = dispersion_of(problem.loss, mean.loss, effective, n, c)
+    dispersion = dispersion_of(problem.loss, problem.spread(mean.network, mean.loss), effective, n, c)
     log_evidence = float(np.logaddexp.reduce([one.log_evidence for one in members])) - math.log(len(members))
     return Evidence(mean.alpha, dispersion, effective, log_evidence, gcv)
 

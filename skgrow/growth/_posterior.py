@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP, from_standardized, summands, with_inputs
+from skgrow.networks import MLP, summands, with_inputs
 from skgrow.problem import Units, sum_over_samples
 
 
@@ -39,7 +39,7 @@ def standard_deviation(
     Tensor of shape (n, c)
     """
     s = units
-    inner = from_standardized(network, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
+    inner = cast(MLP, s.inward(network))
     inner = inner if basis is None else with_inputs(inner, basis)
     dtype = inner.theta.dtype
     parts = []

@@ -213,6 +213,7 @@ def from_standardized(
 
     If ``network`` takes :math:`(x - \mu_x)/\sigma_x` to :math:`(y - \mu_y)/\sigma_y`, the result takes x to y. The
     units of a convolutional network's channels become its ``units``, since a border of zeros admits no other way.
+    An input of scale infinity (back: of scale zero) has weights zero.
 
     Raises
     ------
@@ -227,8 +228,10 @@ def from_standardized(
         mean, scale = x_mean[::pixels], x_scale[::pixels]
         if network.units is not None:
             mean, scale = mean + scale * network.units[0], scale * network.units[1]
+            mean, scale = mean.nan_to_num(0.0), scale.nan_to_num(1.0, posinf=torch.inf)
         return cast(AnyNetwork, network.with_units(mean, scale).with_arrays(weights, biases))
-    weights[0] = weights[0] / x_scale
+    known = x_scale.isfinite() & (x_scale > 0)
+    weights[0] = torch.where(known, weights[0] / x_scale, torch.zeros_like(weights[0]))
     biases[0] = _shifted(biases[0], -(weights[0] @ x_mean))
     return network.with_arrays(weights, biases)
 

@@ -3,8 +3,9 @@ r"""Losses: value, negative functional gradient and curvature, per sample.
 All are convex in the output f, at least zero, and come as one negative functional gradient
 :math:`E = -d\ell/df` and a positive semidefinite curvature H that is the Hessian or majorises it: Gauss-Newton
 matrices are :math:`\sum_i g_i J_i^T H_i J_i`. As likelihoods they are :math:`\exp(-\ell/\varphi)` up to a factor, with
-a dispersion :math:`\varphi` that is either known or estimated; ``degree`` q is the one of homogeneity in the scale
-of the residual, so that :math:`\varphi = q \bar\ell` per degree of freedom.
+a dispersion :math:`\varphi` that is either known or estimated. If a loss is homogeneous in the scale of the residual,
+of ``degree`` q, that is :math:`\varphi = q \bar\ell` per degree of freedom; others say by :meth:`Loss.spread` what it
+is estimated from.
 
 A loss also says in what units its targets are trained on, which targets it takes, and what a prediction is.
 """
@@ -18,6 +19,8 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
+
+from skgrow._tolerances import WHOLE_NUMBER
 
 if TYPE_CHECKING:
     from skgrow.problem._samples import Samples
@@ -33,6 +36,11 @@ class Loss(BaseEstimator):
     is_separable: ClassVar[bool] = True
     known_dispersion: ClassVar[bool] = False
     degree: ClassVar[int] = 2
+    #: Whether the loss is homogeneous in the scale of the residual; then errors on new data are quotients (generalised
+    #: cross-validation), else sums of the training loss and its optimism.
+    is_homogeneous: ClassVar[bool] = True
+    #: What an estimated dispersion is at least.
+    least_dispersion: float = 0.0
     #: How many times the evidence's penalty training uses. The evidence's hyperparameters are meant for predictions
     #: averaged over the posterior, whose mean is smoother than the function at its mode; a single network at the mode
     #: needs a larger penalty to predict as well. For the squared error twice was found better than once on four data
@@ -53,13 +61,17 @@ class Loss(BaseEstimator):
     def check_targets(self, y: Any, *, reset: bool) -> None:
         """Raise ValueError for targets that the loss does not take; ``reset`` in a first fit."""
 
-    def in_units_of(self, samples: Samples) -> Self:  # noqa: ARG002
-        """Return the loss for samples in the units of training."""
+    def in_units_of(self, samples: Samples, given: Samples) -> Self:  # noqa: ARG002
+        """Return the loss for samples in the units of training, that were ``given`` in raw ones."""
         return self
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample, summed over outputs, shape (n,)."""
         raise NotImplementedError
+
+    def spread(self, F: Tensor, Y: Tensor) -> Tensor:
+        r"""Return what estimates the dispersion, summed over outputs, shape (n,): its mean per degree of freedom."""
+        return self.degree * self.value(F, Y)
 
     def negative_gradient(self, F: Tensor, Y: Tensor) -> Tensor:
         r"""Return :math:`E = -d\ell/df`, shape (n, c)."""
@@ -125,9 +137,12 @@ class Poisson(Loss):
     r"""Half the Poisson deviance with log link, :math:`\ell = e^f - y f + y \log y - y` for counts y.
 
     The curvature :math:`e^f` is the mean; it is bounded on sets where f is. The dispersion is estimated
-    (quasi-Poisson), since counts usually vary more than Poisson's law says.
+    (quasi-Poisson), since counts usually vary more than Poisson's law says, by Pearson's statistic
+    :math:`(y - e^f)^2 / e^f`: the deviance of rare counts is far below their dispersion. Where targets times weights
+    are whole numbers, counts over an exposure, it is at least one, Poisson's law.
     """
 
+    is_homogeneous = False
     target_units = "log"
     onnx_link = "Exp"
 
@@ -137,6 +152,23 @@ class Poisson(Loss):
             raise ValueError(f"loss='poisson' needs y >= 0; the smallest value of y is {float(y.min())!r}.")
         if reset and not bool((y > 0).any()):
             raise ValueError("loss='poisson' needs some y > 0; got only zeros.")
+
+    def in_units_of(self, samples: Samples, given: Samples) -> Poisson:
+        """Return the loss with the least dispersion of counts in the units of training."""
+        counts = given.Y if given.weight is None else given.Y * given.weight[:, None]
+        if not bool(((counts - counts.round()).abs() <= WHOLE_NUMBER * counts).all()):
+            return self
+        found = Poisson()
+        mean = given.Y.mean(0) / samples.Y.mean(0)  # that targets were divided by
+        weight = 1.0 if samples.weight is None else float(samples.weight.sum())
+        weight /= 1.0 if given.weight is None else float(given.weight.sum())
+        found.least_dispersion = weight * float((1 / mean[mean > 0]).mean())
+        return found
+
+    def spread(self, F: Tensor, Y: Tensor) -> Tensor:
+        """Return Pearson's statistic of every sample."""
+        mean = F.exp()
+        return ((Y - mean).square() / mean.clamp_min(torch.finfo(mean.dtype).tiny)).sum(1)
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return half the deviance of every sample."""
@@ -179,7 +211,7 @@ class Huber(Loss):
         if not self.epsilon > 0:
             raise ValueError(f"Huber: epsilon must be > 0; got {self.epsilon!r}.")
 
-    def in_units_of(self, samples: Samples) -> Huber:
+    def in_units_of(self, samples: Samples, given: Samples) -> Huber:  # noqa: ARG002
         """Return the loss with ``epsilon`` in units of the target, by the noise of the samples."""
         return Huber(self.epsilon * samples.noise_scale())
 

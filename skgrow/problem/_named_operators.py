@@ -13,15 +13,26 @@ from skgrow.problem._samples import Samples, Units
 _ALLOWED = "None, 'gradient', ('directional', v) with a vector v of n_features numbers, or a callable (f, X) -> (n, k)"
 
 
-def make_operator(operator: Any, samples: Samples, units: Units) -> Operator:
+def make_operator(operator: Any, samples: Samples, units: Units, inputs: torch.Tensor) -> Operator:
     """Return the operator, with the change of input units inside.
+
+    Parameters
+    ----------
+    operator : str, tuple or callable
+        See :class:`~skgrow.GrowingRegressor`.
+    samples : Samples
+        As given.
+    units : Units
+        Of training.
+    inputs : Tensor of shape (n, d)
+        The samples' in units of training.
 
     Raises
     ------
     ValueError
         For an operator that is unknown, does not fit the data or is not linear.
     """
-    X, d = samples.X, samples.X.shape[1]
+    X, d = samples.X.to(inputs), samples.X.shape[1]
     n_columns = samples.Y.shape[1]
     components = 1
     if operator == "gradient":
@@ -38,13 +49,13 @@ def make_operator(operator: Any, samples: Samples, units: Units) -> Operator:
         raise ValueError(f"operator must be {_ALLOWED}; got {operator!r}.")
     if components == 1 and n_columns != 1:
         raise ValueError(f"operator={operator!r} needs y of shape (n_samples,); got {n_columns} columns.")
-    built = Operator(rule, components, units.x_mean, units.x_scale, given=X)
+    built = Operator(rule, components, units.x_mean, units.x_scale, given=(inputs, X))
     if callable(operator) and not is_linear(rule, X):
         raise ValueError(
             "operator must be linear in f, column by column; the callable given is not (on random functions)."
         )
     # images of functions of size one get size one, whatever the units of X
-    built.unit = built.typical_size((X - units.x_mean) / units.x_scale)
+    built.unit = built.typical_size(inputs)
     return built
 
 

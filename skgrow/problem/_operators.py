@@ -30,9 +30,9 @@ class Operator:
         The network's inputs are ``(x - shift) / scale``; the rule sees functions of x.
     unit : float, default=1.0
         Images are divided by it.
-    given : Tensor of shape (n, d), optional
-        Training points as they were given. The rule sees these, to the last bit, and not what is left of them after a
-        change of units and back, so that it can tell boundary points by comparison.
+    given : tuple of two Tensors of shape (n, d), optional
+        Training points in units of training, and as they were given. The rule sees these, to the last bit, and not what
+        is left of them after a change of units and back, so that it can tell boundary points by comparison.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Operator:
         shift: Tensor,
         scale: Tensor,
         unit: float = 1.0,
-        given: Tensor | None = None,
+        given: tuple[Tensor, Tensor] | None = None,
     ) -> None:
         self.rule, self.n_components, self.shift, self.scale, self.unit = rule, n_components, shift, scale, unit
         self.given = given
@@ -54,11 +54,9 @@ class Operator:
 
     def _as_given(self, X: Tensor, back: Tensor) -> Tensor:
         """Return the training points as given where ``X`` are these, otherwise ``back``."""
-        if self.given is None or self.given.shape != X.shape:
+        if self.given is None or not torch.equal(self.given[0].to(X), X):
             return back
-        given = self.given.to(X)
-        same = torch.equal((given - self.shift.to(X)) / self.scale.to(X), X)
-        return given if same else back
+        return self.given[1].to(X)
 
     def typical_size(self, X: Tensor) -> float:
         """Return the root mean square of the images of random functions of the network's inputs, of size one."""

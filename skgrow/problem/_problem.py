@@ -34,8 +34,8 @@ class Problem:
     Y : Tensor of shape (n, c)
         Targets; with an operator of q components (n q, c), component by component.
     sample_weight : Tensor of shape (n,), optional
-        Not negative; ``g`` is this normalised to sum 1 (over all rows of Y). Weights count observations:
-        ``total_weight``, their sum, is the number of observations that the evidence sees.
+        Not negative; ``g`` is this normalised to sum 1 (over all rows of Y). ``total_weight``, their sum, is the
+        number of observations that the evidence sees.
     loss : Loss, default=SquaredError()
         The loss.
     penalty : Penalty, default=L2()
@@ -54,6 +54,8 @@ class Problem:
     meter : callable, optional
         ``meter(network, gradients, n_samples)`` takes note of work on this problem, in gradients on so many samples (a
         loss is a third of one).
+    repeats : Tensor of shape (n,), optional
+        How many observations a row stands for, of which one is left out at a time; default: the row as a whole.
 
     Attributes
     ----------
@@ -74,6 +76,7 @@ class Problem:
     offset: Tensor | None = None
     support: float = 0.0
     meter: Callable[[Network, float, int], None] | None = None
+    repeats: Tensor | None = None
     g: Tensor = field(init=False)
     total_weight: float = field(init=False)
     _known: _Known = field(init=False, repr=False)
@@ -203,6 +206,18 @@ class Problem:
             return (self.loss.value(network(X) + offset, Y) @ g,)
 
         return self._sum(chunk, 4, network)[0]
+
+    def spread(self, network: Network, data_loss: float) -> float:
+        """Return the mean of what the dispersion is estimated from; ``data_loss`` is the network's."""
+        if self.loss.is_homogeneous:
+            return self.loss.degree * data_loss
+        if self.operator is not None:
+            return float(self.loss.spread(self.outputs(network), self.Y) @ self.g)
+
+        def chunk(X: Tensor, Y: Tensor, g: Tensor, offset: Tensor) -> tuple[Tensor]:
+            return (self.loss.spread(network(X) + offset, Y) @ g,)
+
+        return float(self._sum(chunk, 4, network)[0])
 
     def penalty_of(self, network: Network) -> Tensor:
         """Return the penalty term of the objective."""

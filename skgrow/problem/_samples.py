@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from skgrow._tolerances import CONSTANT_COLUMN, CUMULATIVE_ROUNDING, LEAST_MEAN, NO_SPREAD
+from skgrow.networks import Network, from_standardized
+from skgrow.problem._reduction import CHUNKS, rows_within
 
 #: Up to so many rows, equal rows are merged, which makes weighting a row and repeating it the same to the last bit
 #: (decision 2); above, sorting gets expensive.
 _MAX_MERGED = 200_000
+
+#: Share of pairs of rows with equal inputs whose targets differ, from which on repeated rows are observations and not
+#: copies (decision 2).
+_DIFFERENT = 0.05
+
+#: Whole numbers up to which every one is a double.
+_LARGEST_COUNT = 2.0**53
+
+#: Offsets of columns in units of their scales, and range of the scales, up to which single precision will do for
+#: weights on raw units.
+_SINGLE_OFFSET, _SINGLE_RANGE = 1e3, (1e-30, 1e30)
 
 #: Standard deviation of a normal distribution in units of its median absolute deviation.
 _MAD_TO_DEVIATION = 1.4826
@@ -27,22 +40,46 @@ def _writable(array: Any) -> Any:
     return array.copy() if isinstance(array, np.ndarray) and not array.flags.writeable else array
 
 
+def _tensor(array: Any, device: Any = None) -> Tensor:
+    """Return a floating-point tensor in the precision given; integers become double."""
+    tensor = torch.as_tensor(_writable(array), device=device)
+    if tensor.device.type == "mps":  # knows no double precision
+        tensor = tensor.to("cpu")
+    return tensor if tensor.dtype in (torch.float32, torch.float64) else tensor.to(torch.float64)
+
+
 @dataclass(frozen=True)
 class Samples:
-    """Tensors on the device: inputs (n, d), targets (n, c) and weights (n,) or None."""
+    """Weighted samples.
+
+    Attributes
+    ----------
+    X, Y : Tensor of shape (n, d), (n, c)
+        Inputs and targets.
+    weight : Tensor of shape (n,) or None
+        Positive; None: all are equal.
+    emphasis : Tensor of shape (n,) or None
+        By what the loss of a row is multiplied besides: class weights, which say nothing about the number of
+        observations.
+    repeats : Tensor of shape (n,) or None
+        How many observations a row stands for; None: each for one.
+    """
 
     X: Tensor
     Y: Tensor
-    weight: Tensor | None
+    weight: Tensor | None = None
+    emphasis: Tensor | None = None
+    repeats: Tensor | None = None
 
     @classmethod
-    def build(cls, X: Any, y: Any, weight: Any, device: torch.device, dtype: torch.dtype) -> Samples:
-        """Move to the device, once."""
-        X_ = torch.as_tensor(_writable(X), dtype=dtype, device=device)
-        Y_ = torch.as_tensor(_writable(y), dtype=dtype, device=device)
-        w = None if weight is None else torch.as_tensor(_writable(weight), dtype=dtype, device=device)
-        samples = cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w)
-        return samples if w is None or bool((w > 0).all()) else samples.rows(w > 0)
+    def build(cls, X: Any, y: Any, weight: Any = None, emphasis: Any = None) -> Samples:
+        """Return samples as tensors in the precision given; rows of weight zero are left out."""
+        X_ = _tensor(X)
+        Y_, w, f = (None if a is None else _tensor(a, X_.device) for a in (y, weight, emphasis))
+        Y_ = cast(Tensor, Y_)
+        samples = cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w, f)
+        counted = torch.ones(1) if w is None else w if f is None else w * f
+        return samples if bool((counted > 0).all()) else samples.rows(counted > 0)
 
     def merged(self) -> Samples:
         """Return the same weighted point set in a canonical form: equal rows merged, sorted.
@@ -51,13 +88,58 @@ class Samples:
         """
         if len(self.X) > _MAX_MERGED:
             return self
-        rows = torch.cat([self.X, self.Y], 1)
-        weight = self.weight if self.weight is not None else rows.new_ones(len(rows))
+        rows = torch.cat([self.X.to(torch.float64), self.Y.to(torch.float64)], 1)
         rows, place = torch.unique(rows, dim=0, return_inverse=True)
-        merged = weight.new_zeros(len(rows)).index_add_(0, place, weight)
+        weight, emphasis = self.weight, self.emphasis
+        if weight is None:
+            merged = torch.bincount(place, minlength=len(rows)).to(rows)
+        else:  # in the order of size: the sum must not depend on that of the rows
+            order = weight.argsort()
+            merged = weight.new_zeros(len(rows)).index_add_(0, place[order], weight[order])
+        if emphasis is not None:  # equal rows have one class, and its weight
+            emphasis = emphasis.new_zeros(len(rows)).index_copy_(0, place, emphasis)
         d = self.X.shape[1]
-        uniform = bool((merged == 1).all())
-        return Samples(rows[:, :d].contiguous(), rows[:, d:].contiguous(), None if uniform else merged)
+        X, Y = rows[:, :d].to(self.X.dtype).contiguous(), rows[:, d:].to(self.Y.dtype).contiguous()
+        return Samples(X, Y, merged if bool((merged != merged[0]).any()) else None, emphasis)
+
+    def observed(self) -> Samples:
+        r"""Return the samples with weights whose sum is the number of observations that they amount to.
+
+        Weights say how much the rows count for each other, not how many observations there are: with weights w that is
+        :math:`(\sum_i w_i)^2 / \sum_i w_i^2` (Kish 1965), the number of rows if all are equal. A row that was
+        repeated is taken for one observation, since a copy brings no news.
+
+        If rows of equal inputs differ in their targets, in :data:`_DIFFERENT` of the pairs at least, a repeated row is
+        no copy: inputs and targets have few values, and observations agree by chance. Then whole numbers, divided by
+        their greatest common divisor, count. An emphasis f of observations w leaves
+        :math:`(\\sum_i w_i f_i)^2 / \\sum_i w_i f_i^2` of them.
+        """
+        weight, repeats = self.weight, None
+        if weight is not None:
+            weight = weight / weight.max()
+            counts = self._counts()
+            if counts is not None:
+                weight = repeats = counts
+            else:
+                total = weight.sum()
+                weight = weight * (total / weight.square().sum())
+        if self.emphasis is not None:
+            before = self.X.new_ones(len(self.X), dtype=torch.float64) if weight is None else weight
+            after = before * self.emphasis
+            weight = after * (after.sum() / (after * self.emphasis).sum())
+        return replace(self, weight=weight, emphasis=None, repeats=repeats)
+
+    def _counts(self) -> Tensor | None:
+        """Return how many observations each row stands for; None if repetitions are copies."""
+        w = cast(Tensor, self.weight)
+        if not bool((w == w.round()).all()) or float(w.max()) > _LARGEST_COUNT or len(w) > _MAX_MERGED:
+            return None
+        w = w / np.gcd.reduce(w.to("cpu").numpy().astype(np.int64))
+        new = (self.X[1:] != self.X[:-1]).any(1)  # equal inputs lie one after the other
+        place = torch.cat([new.new_zeros(1), new]).cumsum(0)
+        groups = w.new_zeros(len(w)).index_add_(0, place, w)
+        pairs, equal = float((groups * (groups - 1)).clamp_min(0).sum()), float((w * (w - 1)).sum())
+        return w if pairs - equal >= _DIFFERENT * pairs > 0 else None
 
     def split(self, fraction: float, generator: torch.Generator) -> tuple[Samples, Samples]:
         """Return random training and validation parts."""
@@ -68,7 +150,8 @@ class Samples:
 
     def rows(self, rows: Tensor) -> Samples:
         """Return some of the rows."""
-        return Samples(self.X[rows], self.Y[rows], None if self.weight is None else self.weight[rows])
+        cut = (None if a is None else a[rows] for a in (self.weight, self.emphasis, self.repeats))
+        return Samples(self.X[rows], self.Y[rows], *cut)
 
     def noise_scale(self) -> float:
         """Return a robust standard deviation of the noise: of differences between nearest neighbours, over root two.
@@ -91,7 +174,9 @@ class Samples:
 class Units:
     """Change of units: inputs ``(x - x_mean) / x_scale``; raw outputs are ``y_mean + y_scale * output``.
 
-    With a log link targets are divided by ``exp(y_mean)``.
+    All are in double precision. With a log link targets are divided by ``exp(y_mean)``. An input that is constant in
+    the data has an infinite scale: it is zero in the units of training, and its weights on raw inputs are zero, since
+    nothing is known of its effect.
     """
 
     x_mean: Tensor
@@ -112,34 +197,118 @@ class Units:
             Whether inputs and targets are standardized at all.
         kind : {"mean", "median", "log", "size", "none"}
             Of targets: mean and standard deviation; median and median absolute deviation; the logarithm of the mean;
-            the root mean square without a shift; nothing. Constant columns keep their scale.
+            the root mean square without a shift, for images under an operator; nothing. Constant targets keep their
+            scale, and so do constant inputs under an operator, which may see a derivative along them.
         n_channels : int, optional
             Groups of consecutive features of equal number that share their units; default: every feature its own.
+
+        Raises
+        ------
+        ValueError
+            If the units are beyond the range of double precision.
         """
         X, Y = samples.X, samples.Y
-        x_units = X.new_zeros(X.shape[1]), X.new_ones(X.shape[1])
-        y_units = Y.new_zeros(Y.shape[1]), Y.new_ones(Y.shape[1])
-        g = X.new_full((len(X),), 1.0) if samples.weight is None else samples.weight
+        double = X.new_empty(0, dtype=torch.float64)
+        x_units = double.new_zeros(X.shape[1]), double.new_ones(X.shape[1])
+        y_units = double.new_zeros(Y.shape[1]), double.new_ones(Y.shape[1])
+        g = double.new_ones(len(X)) if samples.weight is None else samples.weight.to(torch.float64)
+        g = g / g.max()
         g = g / g.sum()
         if standardize:
-            x_units = _moments(X, g) if n_channels in (None, X.shape[1]) else _channel_moments(X, g, n_channels)
-            if kind in ("mean", "median"):
-                y_units = _moments(Y, g)
-            if kind == "median":
-                y_units = _robust_moments(Y, g, y_units[1])
+            x_units = _input_units(X, g) if n_channels in (None, X.shape[1]) else _channel_units(X, g, n_channels)
             if kind == "size":
-                size = float((g @ Y.square()).mean().sqrt())
+                x_units = x_units[0], _or_one(x_units[1])
+                size = float((g @ Y.to(double).square()).mean().sqrt())
                 y_units = (y_units[0], y_units[1] * (size if size > 0 else 1.0))
+            if kind in ("mean", "median"):
+                mean, deviation = _moments(Y, g)
+                y_units = mean, _or_one(deviation)
+            if kind == "median":
+                y_units = _robust_moments(Y.to(double), g, y_units[1])
         if kind == "log":
-            mean = g @ Y
-            y_units = (mean.clamp_min(LEAST_MEAN * float(mean.max())).log(), y_units[1])
+            y_units = _mean_counts(Y.to(double), g).log(), y_units[1]
+        _require_range("X", *x_units)
+        _require_range("y", *y_units)
         return cls(*x_units, *y_units, kind == "log")
 
-    def apply(self, samples: Samples) -> Samples:
-        """Return the samples in the new units."""
-        X = (samples.X - self.x_mean) / self.x_scale
-        Y = samples.Y / self.y_mean.exp() if self.log_link else (samples.Y - self.y_mean) / self.y_scale
-        return Samples(X, Y, samples.weight)
+    def apply(self, samples: Samples, device: torch.device, dtype: torch.dtype) -> Samples:
+        """Return the samples in the new units, on a device and in a precision.
+
+        Raises
+        ------
+        ValueError
+            If they are beyond the range of the precision.
+        """
+        X = _changed(samples.X, self.x_mean, self.x_scale, device, dtype, "X")
+        none = torch.zeros_like(self.y_mean)
+        shift, scale = (none, self.y_mean.exp()) if self.log_link else (self.y_mean, self.y_scale)
+        Y = _changed(samples.Y, shift, scale, device, dtype, "y")
+        rows = (None if a is None else a.to(device, dtype) for a in (samples.weight, samples.emphasis, samples.repeats))
+        return Samples(X, Y, *rows)
+
+    def joined(self, samples: Samples) -> Units:
+        """Return the units with those of further data for inputs that were constant so far.
+
+        Their weights have been zero, so that no function changes with their units.
+        """
+        new = Units.of(samples, standardize=True, kind="none")
+        unknown = self.x_scale.isinf()
+        x_scale, x_mean = new.x_scale.where(unknown, self.x_scale), new.x_mean.where(unknown, self.x_mean)
+        return replace(self, x_mean=x_mean, x_scale=x_scale)
+
+    def outward(self, network: Network) -> Network:
+        """Return a network between units of training as one between raw units, in double precision."""
+        network = network.like(self.x_mean)
+        return from_standardized(network, self.x_mean, self.x_scale, self.y_mean, self.y_scale)
+
+    def inward(self, network: Network) -> Network:
+        """Return a network between raw units as one between units of training, in double precision."""
+        network = network.like(self.x_mean)
+        x_mean, y_mean = -self.x_mean / self.x_scale, -self.y_mean / self.y_scale
+        return from_standardized(network, x_mean, 1 / self.x_scale, y_mean, 1 / self.y_scale)
+
+    @property
+    def fit_single(self) -> bool:
+        """Whether a network on raw units can be stored in single precision without harm."""
+        known, (least, largest) = self.x_scale.isfinite(), _SINGLE_RANGE
+        offset = torch.cat([(self.x_mean / self.x_scale)[known], self.y_mean / self.y_scale]).abs()
+        scale = torch.cat([self.x_scale[known], self.y_scale])
+        return bool(((scale >= least) & (scale <= largest) & (offset <= _SINGLE_OFFSET)).all())
+
+
+def _changed(A: Tensor, shift: Tensor, scale: Tensor, device: torch.device, dtype: torch.dtype, name: str) -> Tensor:
+    """Return ``(A - shift) / scale``, computed in double precision, block by block of rows."""
+    rows = rows_within(CHUNKS.output_values, A.shape[1])
+    parts = [((part.to(torch.float64) - shift) / scale).to(device, dtype) for part in A.split(rows)]
+    found = parts[0] if len(parts) == 1 else torch.cat(parts)
+    if not bool(found.isfinite().all()):
+        raise ValueError(
+            f"{name} must be finite in units of training and dtype {str(dtype).removeprefix('torch.')!r}; its largest "
+            f"value is {float(A.abs().max()):.3g}. standardize=True, another dtype or other units of {name} may help."
+        )
+    return found
+
+
+def _require_range(name: str, mean: Tensor, scale: Tensor) -> None:
+    """Raise ValueError for units that are not finite, or whose reciprocal is not."""
+    bad = ~(mean.isfinite() & ~scale.isnan() & (1 / scale).isfinite())
+    if bool(bad.any()):
+        j = int(bad.nonzero()[0, 0])
+        raise ValueError(
+            f"{name} must have means and deviations within the range of float64; those of column {j} are "
+            f"{float(mean[j]):.3g} and {float(scale[j]):.3g}. Use other units for it."
+        )
+
+
+def _or_one(scale: Tensor) -> Tensor:
+    return scale.where(scale.isfinite(), torch.ones_like(scale))
+
+
+def _mean_counts(Y: Tensor, g: Tensor) -> Tensor:
+    """Return means of counts, positive ones: where all are zero that of half a count in all."""
+    mean = g @ Y
+    least = LEAST_MEAN * float(mean.max())
+    return mean.clamp_min(least if least > 0 else 0.5 / len(Y))
 
 
 def _robust_moments(Y: Tensor, g: Tensor, fallback: Tensor) -> tuple[Tensor, Tensor]:
@@ -155,7 +324,7 @@ def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
     return ordered[reached.to(torch.int8).argmax(0), torch.arange(A.shape[1], device=A.device)]
 
 
-def _channel_moments(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
+def _channel_units(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
     """Return mean and deviation of every channel, repeated for its pixels."""
     pixels = X.shape[1] // n_channels
     values = X.reshape(len(X), n_channels, pixels).transpose(1, 2).reshape(-1, n_channels)
@@ -163,11 +332,30 @@ def _channel_moments(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Ten
     return mean.repeat_interleave(pixels), scale.repeat_interleave(pixels)
 
 
-def _moments(A: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
-    mean = g @ A
-    centred = A - mean
-    largest = centred.abs().amax(0)
-    unit = torch.where(largest > 0, largest, torch.ones_like(largest))  # no under- or overflow in the squares
-    scale = (g @ (centred / unit).square()).sqrt() * unit
-    noise = CONSTANT_COLUMN * torch.finfo(A.dtype).eps * A.abs().amax(0)  # a column that is constant up to rounding
-    return mean, torch.where(scale > noise, scale, torch.ones_like(scale))
+def _input_units(X: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and scale of every column."""
+    columns = rows_within(CHUNKS.output_values, len(X))
+    parts = [column_units(part.to(torch.float64), g, torch.finfo(X.dtype).eps) for part in X.split(columns, dim=1)]
+    mean, scale = zip(*parts, strict=True)
+    return torch.cat(mean), torch.cat(scale)
+
+
+def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """Return mean and scale of the columns of inputs, infinite for a constant one."""
+    return _moments(A, g, eps)
+
+
+def _moments(A: Tensor, g: Tensor, eps: float | None = None) -> tuple[Tensor, Tensor]:
+    """Return means and standard deviations, these infinite for columns that are constant up to rounding.
+
+    ``eps`` is the relative rounding of the entries.
+    """
+    eps = torch.finfo(A.dtype).eps if eps is None else eps
+    A = A.to(torch.float64)
+    lowest, highest = A.aminmax(dim=0)
+    spread = highest - lowest
+    mean = A[0] + g @ (A - A[0])  # exact for a constant, and accurate far from zero
+    unit = torch.where(spread > 0, spread, torch.ones_like(spread))  # no under- or overflow in the squares
+    scale = (g @ ((A - mean) / unit).square()).sqrt() * unit
+    noise = CONSTANT_COLUMN * eps * torch.maximum(lowest.abs(), highest.abs())
+    return mean, scale.where(spread > noise, torch.full_like(scale, torch.inf))

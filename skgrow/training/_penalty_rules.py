@@ -219,7 +219,7 @@ def first_fixed_point(
         there = curvature_at(network)
         known = evidence(network, task, there)
         value = known.log_evidence
-        if not problem.loss.known_dispersion:
+        if not problem.loss.known_dispersion and problem.loss.is_homogeneous:
             n_observed = problem.loss.n_observed(n, c)
             squares = max(2 * n * float(task.objective(network)), TINY)
             value = d * c * math.log(alpha) - there.damped(alpha / n, mask)[0] - (n_observed - c) * math.log(squares)

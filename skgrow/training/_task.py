@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skgrow.criteria import Validation
-from skgrow.networks import MLP, Activation, Network, from_standardized, with_inputs
+from skgrow.networks import MLP, Activation, Network, with_inputs
 from skgrow.problem import Loss, Operator, Problem, Samples, Units, make_operator
 from skgrow.solvers import refit_output
 from skgrow.training._regime import Regime
@@ -31,6 +31,8 @@ class Data:
         Targets as numbers.
     weight : ndarray of shape (n,) or None
         Sample weights.
+    emphasis : ndarray of shape (n,) or None
+        Class weights of the samples.
     validation : (X, y, weight) or None
         Validation data that were given.
     previous : Network or None
@@ -42,6 +44,7 @@ class Data:
     X: Any
     y: Any
     weight: Any = None
+    emphasis: Any = None
     validation: tuple[Any, Any, Any] | None = None
     previous: Network | None = None
     units: Any = None
@@ -72,7 +75,7 @@ class Task:
     y_ndim : int
         Dimensions of the predictions.
     input_dtype : type
-        Precision of the inputs.
+        Precision in which the network is stored: that of the inputs, if it will do for raw units.
     previous : Network or None
         That training goes on from.
     basis : Tensor of shape (d, r) or None
@@ -101,33 +104,31 @@ class Task:
         ValueError
             For data and settings that do not go together.
         """
-        X, y = data.X, data.y
-        input_dtype = np.float32 if str(X.dtype).endswith("float32") else np.float64
-        regime = regime_type.of(settings, X, 1 if y.ndim == 1 else y.shape[1])
+        given = Samples.build(data.X, data.y, data.weight, data.emphasis).merged()
+        regime = regime_type.of(settings, given.X, given.Y.shape[1])
         device, dtype, seed = regime.device, regime.dtype, settings.random_state
-        samples = Samples.build(X, y, data.weight, device, dtype)
         held_out, everything = None, None
         if data.validation is not None:
-            held_out = Samples.build(*data.validation, device, dtype)
+            held_out = Samples.build(*data.validation)
         elif regime.holds_out:
-            everything = samples
+            everything = given
             generator = torch.Generator().manual_seed(seed)
-            samples, held_out = samples.split(settings.validation_fraction, generator)
-        samples = samples.merged()
+            given, held_out = given.split(settings.validation_fraction, generator)
         kind = settings.loss.target_units if settings.operator is None else "size"
         if data.units is None:
-            n_channels = None if settings.n_channels is None else settings.n_channels(X.shape[1])
-            units = Units.of(samples, settings.standardize, kind, n_channels)
+            n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
+            units = Units.of(given, settings.standardize, kind, n_channels)
         else:
-            kept = [torch.as_tensor(a, device=device, dtype=dtype) for a in data.units]
-            units = Units(kept[0], kept[1], kept[2], kept[3], kind == "log")
-        raw, samples = samples, units.apply(samples)
-        held_out = None if held_out is None else units.apply(held_out)
-        everything = None if everything is None else units.apply(everything.merged())
-        loss, operator, y_ndim = settings.loss.in_units_of(samples), None, y.ndim
+            units = Units(*(torch.as_tensor(a) for a in data.units), kind == "log").joined(given)
+        samples = units.apply(given.observed(), device, dtype)
+        held_out = None if held_out is None else units.apply(held_out.observed(), device, dtype)
+        everything = None if everything is None else units.apply(everything.observed(), device, dtype)
+        single = given.X.dtype == torch.float32 and units.fit_single
+        loss, operator, y_ndim = settings.loss.in_units_of(samples, given), None, data.y.ndim
         if settings.operator is not None:  # one network output, whatever the number of components
-            operator, y_ndim = make_operator(settings.operator, raw, units), 1
+            operator, y_ndim = make_operator(settings.operator, given, units, samples.X), 1
             units = replace(units, y_mean=units.y_mean[:1], y_scale=units.y_scale[:1] / operator.unit)
+        input_dtype = np.float32 if single else np.float64
         task = cls(samples, held_out, everything, units, loss, operator, regime, seed, y_ndim, input_dtype)
         if data.units is None:
             task = task._in_span()
@@ -161,6 +162,7 @@ class Task:
             samples.X,
             samples.Y if self.operator is None else self.operator.stacked(samples.Y),
             samples.weight,
+            repeats=samples.repeats,
             loss=self.loss,
             operator=self.operator,
             curvature=self.regime.curvature,
@@ -193,14 +195,11 @@ class Task:
 
     def raw(self, network: Network) -> Network:
         """Return a network in the units of training as one on raw units."""
-        s = self.units
-        network = network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T)
-        return from_standardized(network, s.x_mean, s.x_scale, s.y_mean, s.y_scale)
+        return self.units.outward(network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T))
 
     def from_raw(self, network: Network) -> Network:
         """Return a network on raw units as one in the units of training."""
-        s, network = self.units, network.like(self.samples.X)
-        network = from_standardized(network, -s.x_mean / s.x_scale, 1 / s.x_scale, -s.y_mean / s.y_scale, 1 / s.y_scale)
+        network = self.units.inward(network).like(self.samples.X)
         return network if self.basis is None else with_inputs(cast(MLP, network), self.basis)
 
     def complete(self, row: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """The leave-one-out loss: against networks fitted without each sample, and its units."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -139,16 +140,26 @@ def test_where_all_leverages_are_equal_it_is_generalised_cross_validation(loss):
 
 
 @pytest.mark.parametrize("loss", [SquaredError(), CrossEntropy()])
-def test_weights_are_repetitions(loss):
+def test_rows_that_stand_for_several_observations_are_those_repeated(loss):
     X, F = data(12, 2)
     Y, count = targets(loss, F), torch.tensor([1, 2, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1])
     problem, network, found = fitted(X, Y, count.double(), loss=loss)
+    counted = dataclasses.replace(problem, repeats=count.double())
     repeated = Problem(
         *(torch.as_tensor(a).repeat_interleave(count, 0) for a in (X, Y)), penalty=L2(problem.alpha), loss=loss
     )
-    ours, theirs = (leave_one_out(network, p, 0.5, found_at(network, p)) for p in (problem, repeated))
+    ours, theirs = (leave_one_out(network, p, 0.5, found_at(network, p)) for p in (counted, repeated))
     assert ours == pytest.approx(theirs, rel=1e-9)
-    assert ours == pytest.approx(leave_one_out(network, problem, 0.5, found), rel=1e-9)
+    assert ours == pytest.approx(leave_one_out(network, counted, 0.5, found), rel=1e-9)
+
+
+def test_a_row_of_copies_is_left_out_as_a_whole():
+    Y = np.random.default_rng(0).normal(size=(12, 1))
+    count = np.array([1, 2, 1, 3, 1, 1, 2, 1, 1, 4, 1, 1.0])
+    problem, network, found = fitted(np.zeros((12, 1)), Y, torch.as_tensor(count))
+    alone = (count @ Y - count[:, None] * Y) / (count.sum() - count)[:, None]  # the mean of the others
+    error = count @ (Y - alone) ** 2 / count.sum()
+    assert leave_one_out(network, problem, problem.alpha, found) == pytest.approx(error[0], rel=1e-9)
 
 
 def test_light_samples_are_left_out_whole():

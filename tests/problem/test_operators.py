@@ -282,8 +282,8 @@ def test_the_rule_sees_training_points_to_the_last_bit():
         seen.append(X)
         return f(X)
 
-    operator = Operator(rule, 1, shift, scale, given=given_points)
     X = (given_points - shift) / scale
+    operator = Operator(rule, 1, shift, scale, given=(X, given_points))
     values = operator(lambda x: x**2, X)
     assert torch.equal(seen[0], given_points)
     torch.testing.assert_close(values, X**2)
