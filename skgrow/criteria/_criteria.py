@@ -147,7 +147,7 @@ class LogEvidence(Criterion):
             Without a penalty: there is no prior then.
         """
         if problem.alpha == 0:
-            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0.")
+            raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0, which criterion='gcv' allows.")
         return self
 
     def error(self, trained: Any) -> float:

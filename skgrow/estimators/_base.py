@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
@@ -13,7 +14,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from skgrow.estimators._callbacks import CallbackSupportMixin, Reporter, with_callbacks
-from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X, writable
+from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
 from skgrow.estimators._parameters import build
 
 if TYPE_CHECKING:
@@ -127,14 +128,13 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         ValueError
             For data or parameters that cannot be used; the message names them, the value got and those allowed.
         """
-        data = self._validated(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        return self._fit(data)
+        return self._fit(self._validated(X, y, sample_weight, X_val, y_val, sample_weight_val))
 
-    def _fit(self, data: Data) -> Self:
+    def _fit(self, data: Data, *, may_hold_out: bool = True) -> Self:
         """Train on validated data."""
         from skgrow.training import Task
 
-        settings = self._settings()
+        settings = self._settings() if may_hold_out else self._batch_settings()
         train, _, regime = self._method()
         task = Task.of(data, settings, regime)
         report = Reporter(self, {"X": data.X, "y": data.y}, lambda network: self._reconstruction(task, network))
@@ -185,6 +185,10 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         """Return the number of outputs of a network for targets of shape (n,) or (n, c)."""
         return 1 if target.ndim == 1 else target.shape[1]
 
+    def _batch_settings(self) -> Settings:
+        """Return the settings for a batch of ``partial_fit``, of which nothing is held out: that belongs to fit."""
+        return replace(self._settings(), early_stopping=False)
+
     def _update(self, X: Any, y: Any, sample_weight: Any) -> Self:
         """Train a fitted network on a further batch, and let it grow on a plateau."""
         import torch
@@ -197,7 +201,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         self._require_outputs(target, "y must have")
         weight = validate_sample_weight(sample_weight, len(X))
         data = Data(X, target, weight, self._emphasis(y, weight, len(X)), None, self._network(), self._scaling)
-        settings = self._settings()
+        settings = self._batch_settings()
         _, grow, regime = self._method()
         task = Task.of(data, settings, regime)
         moments = {key: torch.as_tensor(value.copy()) for key, value in self._moments.items()}
@@ -348,9 +352,9 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             with suppress(ValueError):  # fitted on a machine with another device: the CPU will do
                 device = resolve_device(self.device, 0.0)
         if device.type == "mps":
-            tensor = torch.as_tensor(writable(X), device=device, dtype=torch.float32)
+            tensor = torch.as_tensor(X, device=device, dtype=torch.float32)
         else:  # of inputs in single precision the network's own, or nothing would be left of distant ones
-            tensor = torch.as_tensor(writable(X), device=device)
+            tensor = torch.as_tensor(X, device=device)
             tensor = tensor.to(torch.promote_types(tensor.dtype, getattr(torch, self.coefs_[0].dtype.name)))
         return tensor, self._network(device, tensor.dtype)
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array, compute_class_weight, compute_sample_weight
+from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from skgrow.estimators._base import BaseNetwork, as_given
-from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
+from skgrow.estimators._callbacks import with_callbacks
+from skgrow.estimators._data import is_tensor, shareable, validate_sample_weight, validate_X
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -20,7 +23,10 @@ if TYPE_CHECKING:
 
 
 class NetworkClassifier(ClassifierMixin, BaseNetwork):
-    """Base of the classifiers."""
+    """Base of the classifiers.
+
+    Two classes have one output. A single class has one, too, and a cross-entropy that is always zero.
+    """
 
     class_weight: Any
 
@@ -37,10 +43,6 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         multilabel = y.ndim == 2
         if reset:
             classes = np.arange(y.shape[1]) if multilabel else np.unique(y)
-            if not multilabel and len(classes) < 2:
-                raise ValueError(
-                    f"{type(self).__name__} needs samples of at least 2 classes; got 1 class, {classes[0]!r}."
-                )
             self.classes_, self._multilabel = classes, multilabel
         if multilabel != self._multilabel:
             raise ValueError(f"y must be {'a label indicator matrix' if self._multilabel else 'one class a sample'}.")
@@ -77,6 +79,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         super()._store_network(network, dtype)
         self.out_activation_ = "logistic" if len(self.classes_) == 2 or self._multilabel else "softmax"
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
@@ -106,7 +109,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         ValueError
             In the first call without ``classes``, for other classes than then, or for data that cannot be used.
         """
-        given = None if classes is None else np.unique(np.asarray(classes))
+        given = None if classes is None else np.unique(_sortable(classes, "classes"))
         if hasattr(self, "coefs_"):
             if given is not None and not np.array_equal(given, self.classes_):
                 raise ValueError(
@@ -115,8 +118,8 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
             return self._update(X, y, sample_weight)
         if given is None:
             raise ValueError("classes must be passed on the first call to partial_fit; got classes=None.")
-        if len(given) < 2:
-            raise ValueError(f"classes must be at least 2 classes; got {given.tolist()}.")
+        if not len(given):
+            raise ValueError("classes must be at least one class; got none.")
         X = validate_X(self, X, reset=True)
         self.classes_, self._multilabel = given, _as_labels(y, len(X)).ndim == 2
         target = self._encode(y, len(X), reset=False)
@@ -125,13 +128,13 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         weight = validate_sample_weight(sample_weight, len(X))
         emphasis = self._emphasis(y, weight, len(X))
         X, target, weight, emphasis = self._with_missing(X, target, weight, emphasis)
-        return self._fit(Data(X, target, weight, emphasis))
+        return self._fit(Data(X, target, weight, emphasis), may_hold_out=False)
 
     def _with_missing(self, X: Any, target: np.ndarray, *rows: Any) -> tuple[Any, ...]:
         """Join a row at the mean of X for every class that has none: its probability must not start at zero."""
         if self._multilabel:
             return X, target, *rows
-        single = target.shape[1] == 1
+        single = len(self.classes_) == 2
         present = np.array([1 - target.mean(), target.mean()]) if single else target.mean(0)
         missing = np.flatnonzero(present == 0)
         if not len(missing):
@@ -167,7 +170,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         return F[:, 0] if len(self.classes_) == 2 and not self._multilabel else F
 
     def _multiclass(self) -> bool:
-        return len(self.classes_) > 2 and not self._multilabel
+        return len(self.classes_) != 2 and not self._multilabel
 
     def predict_log_proba(self, X: Any) -> Any:
         """Return logarithms of the probabilities, accurate also where these are tiny.
@@ -192,7 +195,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         return as_given(torch.where(P > 0.5, P.log(), logs), X)
 
     def predict_proba(self, X: Any) -> Any:
-        """Return probabilities of the classes, in the order of ``classes_``, or of the labels.
+        """Return probabilities of the classes, in the order of ``classes_``, or of the labels; a single class has one.
 
         Parameters
         ----------
@@ -230,7 +233,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
             return as_given((F > 0).to(torch.int64), X)
         place = (F > 0).to(torch.int64) if F.ndim == 1 else F.argmax(1)
         if is_tensor(X) and self.classes_.dtype.kind in "biuf":
-            return torch.as_tensor(self.classes_, device=place.device)[place]
+            return torch.as_tensor(shareable(self.classes_), device=place.device)[place]
         return self.classes_[place.to("cpu").numpy()]
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
@@ -261,12 +264,33 @@ def _as_labels(y: Any, n: int) -> np.ndarray:
     if y is None:
         raise ValueError("requires y to be passed, but the target y is None.")
     y = y.detach().to("cpu").numpy() if is_tensor(y) else y
-    if type_of_target(y, input_name="y") == "multilabel-indicator":
-        y = y.toarray() if hasattr(y, "toarray") else np.asarray(y)
-    else:
+    y = y.toarray() if sparse.issparse(y) else _sortable(y, "y")
+    if type_of_target(y, input_name="y") != "multilabel-indicator":
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=1)
         y = column_or_1d(y, warn=True)
         check_classification_targets(y)
     if len(y) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")
-    return y
+    return shareable(y)
+
+
+def _sortable(labels: Any, name: str) -> np.ndarray:
+    """Return labels as an array.
+
+    Raises
+    ------
+    ValueError
+        For missing labels.
+    TypeError
+        For strings beside numbers, which have no order.
+    """
+    given = np.asarray(labels)
+    if given.dtype.kind not in "OUST":
+        return given
+    values = np.asarray(labels, dtype=object).ravel()  # a list with NaN has become strings
+    if any(value is None or is_scalar_nan(value) or is_pandas_na(value) for value in values):
+        raise ValueError(f"Input {name} contains NaN.")
+    strings = sum(isinstance(value, str) for value in values)
+    if 0 < strings < len(values):
+        raise TypeError(f"{name} must have labels of one kind; got strings beside labels that are none.")
+    return given

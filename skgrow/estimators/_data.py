@@ -58,7 +58,7 @@ def validate_X(estimator: Any, X: Any, *, reset: bool) -> Any:
     X = validate_data(
         estimator, X, reset=reset, accept_sparse="csr", dtype=[np.float64, np.float32], order="C", ensure_min_samples=1
     )
-    return X.toarray(order="C") if sparse.issparse(X) else X
+    return X.toarray(order="C") if sparse.issparse(X) else shareable(X)
 
 
 def _validate_tensor(estimator: Any, X: Tensor, *, reset: bool) -> Tensor:
@@ -94,6 +94,8 @@ def validate_y(y: Any, n: int) -> Any:
         import torch
 
         y = y.detach()
+        if y.is_complex():
+            raise ValueError("Complex data not supported")
         if y.ndim not in (1, 2) or not bool(torch.isfinite(y).all()):
             raise ValueError("y must be a finite tensor of shape (n_samples,) or (n_samples, n_outputs).")
         y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
@@ -101,10 +103,12 @@ def validate_y(y: Any, n: int) -> Any:
         if y is None:
             raise ValueError("requires y to be passed, but the target y is None.")
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", ensure_min_samples=1)
+        y = check_array(y, ensure_2d=False, allow_nd=True, dtype=[np.float64, np.float32], input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
             y = column_or_1d(y, warn=True)
         elif y.ndim > 2:
             raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs); got {y.shape}.")
+        y = shareable(y)
     if len(y) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")
     return y
@@ -129,9 +133,12 @@ def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weigh
         raise ValueError(f"Negative values in data passed to `{name}`")
     if not np.any(w > 0):
         raise ValueError(f"`{name}` must have at least one positive value; got only zeros.")
-    return w
+    return shareable(w)
 
 
-def writable(array: Any) -> Any:
-    """Return an array that torch may share; a read-only one is copied."""
-    return array.copy() if isinstance(array, np.ndarray) and not array.flags.writeable else array
+def shareable(array: np.ndarray) -> np.ndarray:
+    """Return an array as torch can share it: native bytes, at most double precision, strides forward, not read-only."""
+    dtype = np.dtype(np.float64) if array.dtype.type is np.longdouble else array.dtype.newbyteorder("=")
+    array = array.astype(dtype, copy=False)
+    backward = any(stride < 0 for stride in array.strides)  # also of a single row, which counts as contiguous
+    return array.copy() if backward or not array.flags.writeable else array

@@ -11,7 +11,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 
 from skgrow.estimators._base import BaseNetwork, as_given
 from skgrow.estimators._classifier import NetworkClassifier
-from skgrow.estimators._data import is_tensor
+from skgrow.estimators._data import is_tensor, shareable
 from skgrow.estimators._parameters import SHARED, build, component, sizes_of
 from skgrow.estimators._regressor import NetworkRegressor
 
@@ -215,7 +215,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         at most as many samples as features: samples and outputs). Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs and targets of mean zero and variance one. The fitted weights act
@@ -473,8 +474,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         from skgrow.problem import Samples, Units, make_operator
 
         points, network = self._prediction_input(X)
-        target = np.asarray(y.detach().to("cpu") if is_tensor(y) else y)
-        samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1).copy()).to(points))
+        target = shareable(np.asarray(y.detach().to("cpu") if is_tensor(y) else y))
+        samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1)).to(points))
         operator = make_operator(self.operator, samples, Units.of(samples, standardize=False), points)
         operator.unit = 1.0
         return operator.unstacked(operator(network, points)).to("cpu").numpy().reshape(target.shape)
@@ -630,7 +631,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
         ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs of mean zero and variance one. The fitted weights act on

@@ -267,7 +267,8 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs and targets of mean zero and variance one (images: channel by
@@ -535,7 +536,8 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs of mean zero and variance one (images: channel by

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, check_scalar, check_X_y
 
-from skgrow.estimators._data import validate_sample_weight
+from skgrow.estimators._data import shareable, validate_sample_weight
 
 Network = tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]
 
@@ -101,6 +101,7 @@ def growing_path(
     (1, 2)
     """
     points, targets = check_X_y(X, y, multi_output=True, y_numeric=True, dtype=np.float64)
+    points, targets = shareable(points), shareable(targets)
     weight = validate_sample_weight(sample_weight, len(points))
     check_scalar(n_alphas, "n_alphas", Integral, min_val=1)
     check_scalar(eps, "eps", Real, min_val=0, max_val=1, include_boundaries="right")

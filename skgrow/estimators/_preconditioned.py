@@ -129,7 +129,8 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs and targets of mean zero and variance one. The fitted weights act on
@@ -352,7 +353,8 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
     validation_fraction : float, default=0.1
-        Share of the data held out.
+        Share of the data held out; of classes the same share of each, while one sample of each stays for training.
+        ``partial_fit`` holds out nothing.
 
     standardize : bool, default=True
         Whether the network is trained on inputs of mean zero and variance one. The fitted weights act on

@@ -10,6 +10,7 @@ from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval
 
 from skgrow.estimators._base import BaseNetwork, as_given
+from skgrow.estimators._callbacks import with_callbacks
 from skgrow.estimators._data import is_tensor, validate_y
 from skgrow.estimators._parameters import build, component
 
@@ -37,6 +38,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         self._loss().check_targets(y, reset=reset)
         return y
 
+    @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
@@ -59,7 +61,9 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         self
             The updated estimator.
         """
-        return self._update(X, y, sample_weight) if hasattr(self, "coefs_") else self.fit(X, y, sample_weight)
+        if hasattr(self, "coefs_"):
+            return self._update(X, y, sample_weight)
+        return self._fit(self._validated(X, y, sample_weight, None, None, None), may_hold_out=False)
 
     def predict(self, X: Any) -> Any:
         """Predict.

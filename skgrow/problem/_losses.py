@@ -65,6 +65,10 @@ class Loss(BaseEstimator):
         """Return the loss for samples in the units of training, that were ``given`` in raw ones."""
         return self
 
+    def strata(self, Y: Tensor) -> Tensor | None:  # noqa: ARG002
+        """Return whole numbers, shape (n,): of rows of each a share is held out for validation. None: all are alike."""
+        return None
+
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample, summed over outputs, shape (n,)."""
         raise NotImplementedError
@@ -298,6 +302,10 @@ class Logistic(Loss):
     first_alpha = 1.0
     target_units = "none"
 
+    def strata(self, Y: Tensor) -> Tensor | None:
+        """Return the class of every row; of label sets None."""
+        return Y[:, 0].to(torch.int64) if Y.shape[1] == 1 else None
+
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the cross-entropy of every sample, in nats."""
         return (softplus(F) - Y * F).sum(1)
@@ -331,6 +339,10 @@ class CrossEntropy(Loss):
     target_units = "none"
     plug_in_factor = 1.0
     is_separable = False
+
+    def strata(self, Y: Tensor) -> Tensor:
+        """Return the class of every row."""
+        return Y.argmax(1)
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the cross-entropy of every sample, in nats."""
@@ -369,5 +381,5 @@ class CrossEntropy(Loss):
         return 0.0
 
     def n_observed(self, total_weight: float, n_outputs: int) -> float:
-        """Return the number of scalar observations: the classes of a sample sum to one."""
-        return total_weight * (n_outputs - 1)
+        """Return the number of scalar observations: classes of a sample sum to one. A single class counts as one."""
+        return total_weight * max(1, n_outputs - 1)

@@ -141,12 +141,23 @@ class Samples:
         pairs, equal = float((groups * (groups - 1)).clamp_min(0).sum()), float((w * (w - 1)).sum())
         return w if pairs - equal >= _DIFFERENT * pairs > 0 else None
 
-    def split(self, fraction: float, generator: torch.Generator) -> tuple[Samples, Samples]:
-        """Return random training and validation parts."""
+    def split(
+        self, fraction: float, generator: torch.Generator, strata: Tensor | None = None
+    ) -> tuple[Samples, Samples | None]:
+        """Return random training and validation parts, the latter with the same share of every stratum.
+
+        One row of each stratum stays in the training part. If that leaves no others, there is no validation part.
+        """
         n = len(self.X)
-        n_val = min(n - 1, max(1, round(fraction * n)))
-        order = torch.randperm(n, generator=generator).to(self.X.device)
-        return self.rows(order[n_val:]), self.rows(order[:n_val])
+        order = torch.randperm(n, generator=generator)
+        kind = order.new_zeros(n) if strata is None else strata.to("cpu")[order]
+        size, by_kind = kind.bincount(), kind.argsort(stable=True)
+        rank = torch.empty_like(order)
+        rank[by_kind] = torch.arange(n) - (size.cumsum(0) - size)[kind[by_kind]]
+        drawn = torch.where(rank + 1 < size[kind], (rank + 0.5) / size[kind], torch.inf)
+        order = order[drawn.argsort(stable=True)].to(self.X.device)
+        n_val = min(int(drawn.isfinite().sum()), max(1, round(fraction * n)))
+        return self.rows(order[n_val:]), self.rows(order[:n_val]) if n_val else None
 
     def rows(self, rows: Tensor) -> Samples:
         """Return some of the rows."""

@@ -98,7 +98,7 @@ class Regime:
     settings : Settings
         Of the method.
     n, d, c : int
-        Rows, features and outputs.
+        Distinct rows of positive weight, features and outputs.
     device : torch.device
         To compute on.
     """
@@ -110,16 +110,15 @@ class Regime:
     device: torch.device
 
     @classmethod
-    def of(cls, settings: Settings, X: Any, c: int) -> Regime:
-        """Return the regime for inputs X and c outputs.
+    def of(cls, settings: Settings, n: int, d: int, c: int, like: Any) -> Regime:
+        """Return the regime for n rows, d features and c outputs; ``like`` are the inputs as given.
 
         Raises
         ------
         ValueError
             For a device or precision that is not available.
         """
-        n, d = X.shape
-        return cls(settings, n, d, c, resolve_device(settings.device, settings.work(n, d, c), X))
+        return cls(settings, n, d, c, resolve_device(settings.device, settings.work(n, d, c), like))
 
     @property
     def curvature(self) -> type[Curvature]:
@@ -152,9 +151,12 @@ class Regime:
         choice = self.settings.early_stopping
         if isinstance(choice, bool):
             if choice and self.n < 2:
-                raise ValueError(f"early_stopping=True needs at least 2 samples; got n_samples = {self.n}.")
+                raise ValueError(
+                    "early_stopping=True needs at least 2 different samples of positive weight; got "
+                    f"n_samples = {self.n}."
+                )
             return choice
-        return self.n > (BUDGETS.validation_rows if choice == "auto" else choice)
+        return self.n > 1 and self.n > (BUDGETS.validation_rows if choice == "auto" else choice)
 
     def threads(self, rows: int, columns: int) -> AbstractContextManager[Any]:
         """Return a context for training on so many entries of X.

@@ -105,21 +105,25 @@ class Task:
             For data and settings that do not go together.
         """
         given = Samples.build(data.X, data.y, data.weight, data.emphasis).merged()
-        regime = regime_type.of(settings, given.X, given.Y.shape[1])
+        regime = regime_type.of(settings, *given.X.shape, given.Y.shape[1], data.X)
         device, dtype, seed = regime.device, regime.dtype, settings.random_state
         held_out, everything = None, None
         if data.validation is not None:
             held_out = Samples.build(*data.validation)
         elif regime.holds_out:
-            everything = given
             generator = torch.Generator().manual_seed(seed)
-            given, held_out = given.split(settings.validation_fraction, generator)
+            train, held_out = given.split(settings.validation_fraction, generator, settings.loss.strata(given.Y))
+            if held_out is not None:
+                given, everything = train, given
+            elif settings.early_stopping is True:
+                raise ValueError("early_stopping=True needs a class of at least 2 samples; got one of every class.")
         kind = settings.loss.target_units if settings.operator is None else "size"
         if data.units is None:
             n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
             units = Units.of(given, settings.standardize, kind, n_channels)
         else:
-            units = Units(*(torch.as_tensor(a) for a in data.units), kind == "log").joined(given)
+            x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a) for a in data.units)
+            units = Units(x_mean, x_scale, y_mean, y_scale, kind == "log").joined(given)
         samples = units.apply(given.observed(), device, dtype)
         held_out = None if held_out is None else units.apply(held_out.observed(), device, dtype)
         everything = None if everything is None else units.apply(everything.observed(), device, dtype)
