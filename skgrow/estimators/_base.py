@@ -6,7 +6,8 @@ from abc import abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
+from functools import wraps
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator, _fit_context
@@ -24,6 +25,24 @@ if TYPE_CHECKING:
     from skgrow.networks import Network
     from skgrow.problem import Loss
     from skgrow.training import Data, Regime, Result, Settings, Task
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def all_or_nothing(method: F) -> F:
+    """Make a method that learns leave the estimator as it was if it fails, or is interrupted before it has a result."""
+
+    @wraps(method)
+    def learns(self: BaseNetwork, *args: Any, **kwargs: Any) -> Any:
+        before = vars(self).copy()
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            self.__dict__ = before
+            raise
+
+    return cast(F, learns)
 
 
 class BaseNetwork(CallbackSupportMixin, BaseEstimator):
@@ -86,6 +105,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
 
     # fitting -----------------------------------------------------------------------------------------------
 
+    @all_or_nothing
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(
@@ -99,6 +119,9 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         sample_weight_val: Any = None,
     ) -> Self:
         """Train the network, and let it grow.
+
+        An interrupt (Ctrl-C) ends training and keeps the network so far; before there is one, and a second time while
+        results are computed, it is raised. After that, and after any error, the estimator is as it was before.
 
         Parameters
         ----------
@@ -132,13 +155,14 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
 
     def _fit(self, data: Data, *, may_hold_out: bool = True) -> Self:
         """Train on validated data."""
-        from skgrow.training import Task
+        from skgrow.training import Task, completed
 
         settings = self._settings() if may_hold_out else self._batch_settings()
         train, _, regime = self._method()
         task = Task.of(data, settings, regime)
         report = Reporter(self, {"X": data.X, "y": data.y}, lambda network: self._reconstruction(task, network))
-        self._store(task, train(task, settings, report))
+        result = train(task, settings, report)
+        completed(lambda: self._store(task, result))
         report.close()
         return self
 
@@ -146,6 +170,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         from skgrow.training import Data
 
         previous = self._network() if self.warm_start and hasattr(self, "coefs_") else None
+        if previous is None:
+            self._unlearn()
         X = validate_X(self, X, reset=previous is None)
         target = self._encode(y, len(X), reset=previous is None)
         if previous is not None:
@@ -161,6 +187,11 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
                 f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
             )
         return Data(X, target, weight, emphasis, validation, previous)
+
+    def _unlearn(self) -> None:
+        """Drop what another fit has learned: with other parameters there may be less to learn."""
+        for name in [name for name in vars(self) if name.endswith("_") and not name.startswith("_")]:
+            delattr(self, name)
 
     def _validated_validation(self, X_val: Any, y_val: Any, weight: Any, y: Any) -> tuple[Any, Any, Any] | None:
         if X_val is None:

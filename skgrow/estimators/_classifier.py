@@ -10,11 +10,10 @@ from sklearn.base import ClassifierMixin, _fit_context
 from sklearn.utils import check_array, compute_class_weight, compute_sample_weight
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import column_or_1d
 
-from skgrow.estimators._base import BaseNetwork, as_given
+from skgrow.estimators._base import BaseNetwork, all_or_nothing, as_given
 from skgrow.estimators._callbacks import with_callbacks
-from skgrow.estimators._data import is_tensor, shareable, validate_sample_weight, validate_X
+from skgrow.estimators._data import is_tensor, one_column, shareable, validate_sample_weight, validate_X
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,6 +78,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         super()._store_network(network, dtype)
         self.out_activation_ = "logistic" if len(self.classes_) == 2 or self._multilabel else "softmax"
 
+    @all_or_nothing
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
@@ -267,7 +267,7 @@ def _as_labels(y: Any, n: int) -> np.ndarray:
     y = y.toarray() if sparse.issparse(y) else _sortable(y, "y")
     if type_of_target(y, input_name="y") != "multilabel-indicator":
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y", ensure_min_samples=1)
-        y = column_or_1d(y, warn=True)
+        y = one_column(y)
         check_classification_targets(y)
     if len(y) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")

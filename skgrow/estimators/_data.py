@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.exceptions import DataConversionWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import column_or_1d, validate_data
+
+from skgrow._messages import warn
 
 if TYPE_CHECKING:
     import torch
@@ -105,13 +108,24 @@ def validate_y(y: Any, n: int) -> Any:
         y = check_array(y, ensure_2d=False, dtype="numeric", input_name="y", ensure_min_samples=1)
         y = check_array(y, ensure_2d=False, allow_nd=True, dtype=[np.float64, np.float32], input_name="y")
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = one_column(y)
         elif y.ndim > 2:
             raise ValueError(f"y must have shape (n_samples,) or (n_samples, n_outputs); got {y.shape}.")
         y = shareable(y)
     if len(y) != n:
         raise ValueError(f"Found input variables with inconsistent numbers of samples: [{n}, {len(y)}]")
     return y
+
+
+def one_column(y: np.ndarray) -> np.ndarray:
+    """Return one target a sample; a column is taken with scikit-learn's warning."""
+    if y.ndim == 2 and y.shape[1] == 1:
+        warn(
+            "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
+            "(n_samples,), for example using ravel().",
+            DataConversionWarning,
+        )
+    return column_or_1d(y)
 
 
 def validate_sample_weight(sample_weight: Any, n: int, name: str = "sample_weight") -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_array, check_random_state, check_scalar, check_X_y
 
+from skgrow._messages import warn
 from skgrow.estimators._data import shareable, validate_sample_weight
 
 Network = tuple[list[NDArray[np.float64]], list[NDArray[np.float64]]]
@@ -137,9 +137,8 @@ def growing_path(
         networks.append(([W.T.numpy().copy() for W in weights], [b.numpy().copy() for b in biases]))
         gaps.append(gap)
         if gap > tol * -trained.criterion * problem.total_weight:
-            warnings.warn(
+            warn(
                 f"The duality gap at alpha={alpha:.3g} is {gap:.3g}; a larger max_neurons may help.",
                 ConvergenceWarning,
-                stacklevel=2,
             )
     return grid[: len(gaps)], networks, np.array(gaps)

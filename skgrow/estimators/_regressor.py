@@ -9,7 +9,7 @@ from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval
 
-from skgrow.estimators._base import BaseNetwork, as_given
+from skgrow.estimators._base import BaseNetwork, all_or_nothing, as_given
 from skgrow.estimators._callbacks import with_callbacks
 from skgrow.estimators._data import is_tensor, validate_y
 from skgrow.estimators._parameters import build, component
@@ -38,6 +38,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         self._loss().check_targets(y, reset=reset)
         return y
 
+    @all_or_nothing
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -34,8 +33,10 @@ from skgrow.training import (
     StageMonitor,
     Task,
     Trained,
+    completed,
     descend,
     fit,
+    interrupted,
 )
 
 
@@ -175,25 +176,39 @@ class _Growth:
                 break
             others = sum(widths.values()) - widths[name]
             shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
-            with task.threads():
-                member = self._member(name, start, room - others * shares_room)
+            budget = room - others * shares_room
+            try:
+                with task.threads():
+                    member = self._member(name, start, budget)
+            except KeyboardInterrupt:
+                if not grown:
+                    raise
+                interrupted()
+                self.stopped = True
+                if start is None:
+                    break
+                with task.threads():
+                    member = self._member(name, start, budget)
             grown.append(member)
             widths[name] = member.width
         line = None
         if shallow and settings.averages and (line_before is not None or not self.stopped):
             line = self._line(grown)
         with task.threads():
-            best = combine(
-                grown,
-                line,
-                self._criterion(),
-                may_average=may_average and min(widths.values()) > 0,
-                goes_on=bool(fitted),
-                max_neurons=settings.max_neurons,
+            best = completed(
+                lambda: combine(
+                    grown,
+                    line,
+                    self._criterion(),
+                    may_average=may_average and min(widths.values()) > 0,
+                    goes_on=bool(fitted),
+                    max_neurons=settings.max_neurons,
+                )
             )
         if best.parts:
-            self._record_average(best)
-        return self._said_of(best)
+            self.history.append(completed(lambda: self._row_of_average(best)))
+            completed(lambda: self._report_average(best))
+        return completed(lambda: self._said_of(best))
 
     # problems ----------------------------------------------------------------------------------------------
 
@@ -261,9 +276,12 @@ class _Growth:
         )
         if "indicator" not in history[best.row] and not monitor.beaten:
             history[best.row] |= _indicators(policy, best.network, best.problem)
-        best.network = policy.merged(best.network, best.problem)
+        best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
-            self._refit(best, solver, history, monitor)
+            try:
+                self._refit(best, solver, history, monitor)
+            except KeyboardInterrupt:
+                interrupted(monitor)
         return best
 
     def _certified(
@@ -320,7 +338,7 @@ class _Growth:
         except torch.linalg.LinAlgError:
             return None
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=2)
+            interrupted()
             return None
         W, b = plain.network.weights[0], plain.network.biases[0]
         trained = replace(plain, network=linear(W, b), row=len(self.history))
@@ -338,8 +356,8 @@ class _Growth:
         row |= _indicators(policy, wider, problem)
         return Member(trained, "identity", plain=cast(MLP, plain.network))
 
-    def _record_average(self, best: Member) -> None:
-        """Append the row of an average, made from that of the member of largest weight."""
+    def _row_of_average(self, best: Member) -> dict[str, Any]:
+        """Return the row of an average, made from that of the member of largest weight."""
         history, mean = self.history, best.trained
         times = [max(row["time"] for row in history if row["activation"] == part.name) for part in best.parts]
         row = history[best.parts[int(np.argmax(best.shares))].trained.row] | {
@@ -349,10 +367,11 @@ class _Growth:
             "parent": None,
             "activation": best.name,
         }
-        row |= mean.entries(self._criterion())
         mean.row = len(history)
-        history.append(row)
-        StageMonitor(self.task, self.report, best.name).stage(row, mean.network)
+        return row | mean.entries(self._criterion())
+
+    def _report_average(self, best: Member) -> None:
+        StageMonitor(self.task, self.report, best.name).stage(self.history[-1], best.trained.network)
 
     # results -----------------------------------------------------------------------------------------------
 
@@ -401,8 +420,11 @@ def _indicators(policy: GrowthPolicy, network: MLP, problem: Problem) -> dict[st
     """Return whether growing would pay, NaN if that was interrupted or cannot be computed."""
     try:
         return policy.indicators(network, problem, policy.proposals(network, problem))
-    except (KeyboardInterrupt, torch.linalg.LinAlgError):
-        return {"indicator": math.nan, "predicted_decrease": math.nan}
+    except KeyboardInterrupt:
+        interrupted()
+    except torch.linalg.LinAlgError:
+        pass
+    return {"indicator": math.nan, "predicted_decrease": math.nan}
 
 
 class _RaceMonitor(StageMonitor):

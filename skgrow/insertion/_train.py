@@ -12,7 +12,7 @@ from skgrow.criteria import Objective
 from skgrow.insertion._policy import InsertionPolicy
 from skgrow.networks import Activation, Architecture, Network, glorot
 from skgrow.problem import L2, Problem
-from skgrow.training import History, Report, Result, Settings, StageMonitor, Task, fit
+from skgrow.training import History, Report, Result, Settings, StageMonitor, Task, completed, fit
 
 
 class Selection(BaseEstimator):
@@ -171,7 +171,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
         for row in (history[-1], history[best.row]):
             row.update({key: value for key, value in ended.items() if key not in row})
             if "merits" not in row:
-                policy.measure(best.network, row)
+                completed(lambda: policy.measure(best.network, row), monitor)  # noqa: B023
     for row in history:
         row["activation"] = network.activation.name
     last = history[best.row]
@@ -180,7 +180,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
         list(history),
         monitor.loss_curve,
         min(row["train_loss"] for row in history),
-        task.validation_scores(history),
+        completed(lambda: task.validation_scores(history), monitor),
         {"merits_": last["merits"], "merit_ratios_": last["merit_ratios"]},
     )
 

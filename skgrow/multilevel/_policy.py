@@ -14,7 +14,7 @@ from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network, glorot
 from skgrow.problem import Problem, WeightedL2
 from skgrow.solvers import MiniBatchState
-from skgrow.training import Action, Every, FixedPolicy, History, Monitor, Trained, descend, fit
+from skgrow.training import Action, Every, FixedPolicy, History, Monitor, Trained, completed, descend, fit
 
 
 def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_levels: int) -> list[Level]:
@@ -220,8 +220,13 @@ def nested_iteration(
         )
         history[row] |= {"level": level, "work": list(levels[level].work.units), "corrections": []}
         finer, transfer = levels[level - 1], _transfer(levels[level])
-        network = hierarchy.refine(trained.network, finer.network, transfer, generator)
-        state = prolonged(trained.state, transfer, solvers[level - 1].start(network, finer.problem))
+
+        def refined() -> tuple[Network, Any]:
+            finest = hierarchy.refine(trained.network, finer.network, transfer, generator)  # noqa: B023
+            fresh = solvers[level - 1].start(finest, finer.problem)  # noqa: B023
+            return finest, prolonged(trained.state, transfer, fresh)  # noqa: B023
+
+        network, state = completed(refined, monitor)
     return network, state
 
 

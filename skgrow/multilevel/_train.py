@@ -15,7 +15,19 @@ from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, 
 from skgrow.networks import Activation, Architecture, Network, ResNet
 from skgrow.problem import L2
 from skgrow.solvers import MiniBatchSolver, Solver
-from skgrow.training import Every, History, Monitor, Report, Result, Schedule, Settings, StageMonitor, Task, fit
+from skgrow.training import (
+    Every,
+    History,
+    Monitor,
+    Report,
+    Result,
+    Schedule,
+    Settings,
+    StageMonitor,
+    Task,
+    completed,
+    fit,
+)
 
 
 class Cycle(BaseEstimator):
@@ -264,7 +276,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         list(history),
         monitor.loss_curve,
         min(row["train_loss"] for row in finest),
-        task.validation_scores(finest),
+        completed(lambda: task.validation_scores(finest), monitor),
         {"n_levels_": n_levels},
     )
 

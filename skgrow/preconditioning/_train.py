@@ -8,7 +8,19 @@ from typing import Any
 from skgrow.criteria import Objective
 from skgrow.networks import MLP, Activation, Network, glorot
 from skgrow.problem import L2
-from skgrow.training import Every, FixedPolicy, History, Report, Result, Settings, StageMonitor, Task, Trained, fit
+from skgrow.training import (
+    Every,
+    FixedPolicy,
+    History,
+    Report,
+    Result,
+    Settings,
+    StageMonitor,
+    Task,
+    Trained,
+    completed,
+    fit,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +104,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
             criterion=task.validation() or Objective(),
         )
         if policy.report is not None and "gradient_norms" not in history[best.row]:
-            history[best.row] |= policy.report(best)
+            history[best.row] |= completed(lambda: layers(best), monitor)
     for row in history:
         row["activation"] = network.activation.name
     return Result(
@@ -100,5 +112,5 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
         list(history),
         monitor.loss_curve,
         min(row["train_loss"] for row in history),
-        task.validation_scores(history),
+        completed(lambda: task.validation_scores(history), monitor),
     )

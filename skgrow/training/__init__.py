@@ -3,7 +3,7 @@
 from skgrow.training._batch import train_batch
 from skgrow.training._fixed import FixedPolicy
 from skgrow.training._history import History
-from skgrow.training._loop import Action, Policy, Trained, descend, fit, measured
+from skgrow.training._loop import Action, Policy, Trained, completed, descend, fit, interrupted, measured
 from skgrow.training._monitor import Monitor, Report, StageMonitor
 from skgrow.training._penalty_rules import ByEvidence, InRounds, first_fixed_point, lowered, of_average
 from skgrow.training._regime import BUDGETS, GrowthRegime, Regime, is_evidence_cheap, resolve_device
@@ -36,9 +36,11 @@ __all__ = [
     "TargetLoss",
     "Task",
     "Trained",
+    "completed",
     "descend",
     "first_fixed_point",
     "fit",
+    "interrupted",
     "is_evidence_cheap",
     "lowered",
     "measured",

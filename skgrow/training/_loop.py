@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
-import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
+from skgrow._messages import warn
 from skgrow.criteria import Criterion, Evidence, Objective, evidence
 from skgrow.networks import Network
 from skgrow.problem import FixedAlpha, Problem
 from skgrow.training._history import History
 from skgrow.training._monitor import Monitor
 from skgrow.training._schedules import Schedule
+
+T = TypeVar("T")
 
 
 @dataclass
@@ -129,10 +132,13 @@ def descend(
         or a KeyboardInterrupt, ``monitor.stopped`` is set; of a monitor that may diverge a non-finite objective only
         sets ``monitor.diverged``.
     """
-    first = float(problem.objective(network))
+
+    def begun() -> tuple[float, Any]:
+        return float(problem.objective(network)), solver.start(network, problem, previous, kept)
+
+    first, state = completed(begun, monitor)
     if not math.isfinite(first):
         _warn_not_finite(monitor)
-    state = solver.start(network, problem, previous, kept)
     # mini-batch solvers report means over an epoch, which do not compare with the objective at the start
     best, best_value, values = network, first if state.monotone else math.inf, [first if state.monotone else math.inf]
     try:
@@ -150,27 +156,44 @@ def descend(
             if state.converged or schedule.due(values, monitor.epoch):
                 break
     except KeyboardInterrupt:
-        _warn_interrupted(monitor)
-    if not state.monotone and best is not network and not float(problem.objective(best)) <= first:
+        interrupted(monitor)
+
+    def is_worse() -> bool:
+        return not float(problem.objective(best)) <= first
+
+    if not state.monotone and best is not network and completed(is_worse, monitor):
         best = network
     state.network = best
     return state
 
 
-def _warn_interrupted(monitor: Monitor) -> None:
-    warnings.warn("Training interrupted by user.", stacklevel=3)
-    monitor.stopped = True
+def interrupted(monitor: Monitor | None = None) -> None:
+    """Tell the user, and stop training."""
+    warn("Training interrupted by user.")
+    if monitor is not None:
+        monitor.stopped = True
+
+
+def completed(work: Callable[[], T], monitor: Monitor | None = None) -> T:
+    """Return what work returns that the network so far cannot do without; if that is interrupted, it is done again.
+
+    A second interrupt is raised.
+    """
+    try:
+        return work()
+    except KeyboardInterrupt:
+        interrupted(monitor)
+        return work()
 
 
 def _warn_not_finite(monitor: Monitor) -> None:
     monitor.diverged = True
     if monitor.may_diverge:
         return
-    warnings.warn(
+    warn(
         "The training loss is no longer finite; training goes back to the best weights and stops. "
         "A smaller learning_rate_init or standardized data may help.",
         ConvergenceWarning,
-        stacklevel=3,
     )
     monitor.stopped = True
 
@@ -221,7 +244,7 @@ class _Stages:
                 previous=state,
                 kept=places,
             )
-            return measured(state.network, problem, self.criterion, state)
+            return completed(lambda: measured(state.network, problem, self.criterion, state), self.monitor)
 
         may_drift = before is None or not math.prod(before.network.layer_sizes)
         return problem.rule.stage(descended, problem, self.max_iter, monitor=self.monitor, may_drift=may_drift)
@@ -307,8 +330,8 @@ def fit(
 
     here = torch.arange(network.n_parameters, device=network.theta.device)
     best = current = stages.train(network, problem, None, None if state is None else here)
-    record(current, "start", True, None)
     try:
+        record(current, "start", True, None)
         while not monitor.stopped:
             proposal = policy.act(current, best, history)
             if proposal is None or monitor.stopped:
@@ -325,7 +348,7 @@ def fit(
             if criterion.becomes_best(current, best, accepted, problem):
                 best = current
     except KeyboardInterrupt:
-        _warn_interrupted(monitor)
+        interrupted(monitor)
     except torch.linalg.LinAlgError:
         _warn_not_finite(monitor)
     return best
