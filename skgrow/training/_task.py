@@ -105,7 +105,8 @@ class Task:
             For data and settings that do not go together.
         """
         given = Samples.build(data.X, data.y, data.weight, data.emphasis).merged()
-        regime = regime_type.of(settings, *given.X.shape, given.Y.shape[1], data.X)
+        n, d = given.X.shape
+        regime = regime_type.of(settings, n, d, given.Y.shape[1], data.X)
         device, dtype, seed = regime.device, regime.dtype, settings.random_state
         held_out, everything = None, None
         if data.validation is not None:

@@ -177,7 +177,9 @@ def test_evidence_needs_a_penalty():
 
 
 def test_early_stopping_needs_two_samples():
-    with pytest.raises(ValueError, match="early_stopping=True needs at least 2 samples; got n_samples = 1"):
+    with pytest.raises(
+        ValueError, match="early_stopping=True needs at least 2 different samples of positive weight; got n_samples = 1"
+    ):
         fit(X[:1], Y[:1], parameters={"early_stopping": True})
 
 

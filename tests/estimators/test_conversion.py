@@ -162,9 +162,13 @@ def test_early_stopping_needs_two_samples_of_positive_weight(est):
     y, one = two_classes(est), np.arange(24) == 3
     parameters = est.get_params()
     asks = type(est)(**parameters | {"early_stopping": True})
-    with pytest.raises(ValueError, match="early_stopping=True needs at least 2 samples; got n_samples = 1"):
+    with pytest.raises(
+        ValueError, match="early_stopping=True needs at least 2 different samples of positive weight; got n_samples = 1"
+    ):
         asks.fit(X[:1], y[:1])
-    with pytest.raises(ValueError, match="early_stopping=True needs at least 2 samples; got n_samples = 1"):
+    with pytest.raises(
+        ValueError, match="early_stopping=True needs at least 2 different samples of positive weight; got n_samples = 1"
+    ):
         asks.fit(X, y, one.astype(float))
     may = type(est)(**parameters | {"early_stopping": 0})  # if there are more than 0 samples
     assert may.fit(X, y, one.astype(float)).validation_scores_ is None
