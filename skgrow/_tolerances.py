@@ -8,8 +8,10 @@ from __future__ import annotations
 
 # anywhere ------------------------------------------------------------------------------------------------------
 
-#: Takes the place of zero in denominators, logarithms and signs. In single precision it is zero itself.
+#: Takes the place of zero in denominators, logarithms and signs. In single precision it is zero itself,
 TINY = 1e-300
+#: and this takes its place, of which sums of many inverses are finite.
+TINY_SINGLE = 1e-30
 
 #: Tries of a Cholesky factorisation, and by how much more than the try before each adds to the diagonal.
 CHOLESKY_TRIES, CHOLESKY_FACTOR = 40, 10

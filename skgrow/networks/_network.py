@@ -75,6 +75,13 @@ class Network(ABC):
             )
         self.theta = theta
         self.activation = activation
+        # made with the network and not when first used: there a transform of PyTorch may be at work, whose tensors do
+        # not outlive it
+        pairs = list(zip(self.slices, self.shapes, strict=True))
+        #: Views of the weights.
+        self.weights: list[Tensor] = [theta[w].view(shape) for (w, _), shape in pairs]
+        #: Views of the biases, of length 0 if a map has none.
+        self.biases: list[Tensor] = [theta[b] for (_, b), _ in pairs]
 
     # the arrays --------------------------------------------------------------------------------------------
 
@@ -119,16 +126,6 @@ class Network(ABC):
             places.append((slice(start, middle), slice(middle, end)))
             start = end
         return places
-
-    @cached_property
-    def weights(self) -> list[Tensor]:
-        """Views of the weights."""
-        return [self.theta[w].view(shape) for (w, _), shape in zip(self.slices, self.shapes, strict=True)]
-
-    @cached_property
-    def biases(self) -> list[Tensor]:
-        """Views of the biases, of length 0 if a map has none."""
-        return [self.theta[b] for _, b in self.slices]
 
     @property
     @abstractmethod

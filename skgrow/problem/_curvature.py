@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES, TINY
+from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES, TINY, TINY_SINGLE
 from skgrow.networks import Network
 from skgrow.problem._reduction import gram_matrix, sum_over_samples
 
@@ -248,7 +248,7 @@ class KroneckerCurvature:
         for i, (A, B) in enumerate(self.factors):
             lam, U = torch.linalg.eigh(A) if i > 0 or self.first is None else self.first
             mu, V = torch.linalg.eigh(B)
-            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(TINY)
+            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(tiny(lam.dtype))
             log_det += float(values.log().sum())
             inverse = V.square() @ values.reciprocal() @ U.square().T
             diagonals += [inverse[:, :-1].reshape(-1), inverse[:, -1]]
@@ -256,6 +256,11 @@ class KroneckerCurvature:
 
 
 Curvature = DenseCurvature | KroneckerCurvature
+
+
+def tiny(dtype: torch.dtype) -> float:
+    """Return what takes the place of zero in numbers of a precision."""
+    return TINY if dtype == torch.float64 else TINY_SINGLE
 
 
 def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
@@ -266,7 +271,7 @@ def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
         factor, info = torch.linalg.cholesky_ex(matrix)
         if int(info) == 0:
             return factor
-        extra = max(CHOLESKY_FACTOR * extra, TINY)
+        extra = max(CHOLESKY_FACTOR * extra, tiny(gram.dtype))
         matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
 

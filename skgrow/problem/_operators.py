@@ -83,9 +83,9 @@ class Composed(Operator):
         self.operator, self.inner, self.points = operator, inner, points
         self.n_components = operator.n_components
 
-    def __call__(self, function: Function, X: Tensor) -> Tensor:  # noqa: ARG002
-        """Return the images at the points; X, their features, is not needed."""
-        return self.operator(lambda x: function(self.inner(x)), self.points)
+    def __call__(self, function: Function, X: Tensor) -> Tensor:
+        """Return the images at the points; of X, their features, the precision alone is needed."""
+        return self.operator(lambda x: function(self.inner(x).to(X)), self.points).to(X)
 
 
 def derivative(direction: Tensor) -> Callable[[Function, Tensor], Tensor]:

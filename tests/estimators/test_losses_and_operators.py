@@ -359,6 +359,35 @@ def test_the_gradient_in_one_dimension_is_the_directional_derivative():
     np.testing.assert_allclose(one.predict(x), other.predict(x), rtol=1e-6, atol=1e-6)
 
 
+def second_derivative(f, X):
+    return torch.func.jvp(lambda x: derivative(f, x), (X,), (torch.ones_like(X),))[1]
+
+
+def test_a_boundary_value_problem_of_second_order():
+    """y'' = -y, y(0) = 0, y(2) = sin 2."""
+    x = np.linspace(0, 2, 11)
+    ends = (x == 0) | (x == 2)
+    est = GrowingRegressor(
+        operator=lambda f, X: torch.where((X == 0) | (X == 2), f(X), second_derivative(f, X) + f(X)),
+        alpha=1e-8,
+        **PLAIN | {"activation": "tanh", "max_neurons": 3, "max_stage_iter": 15},
+    ).fit(x[:, None], np.where(ends, np.sin(x), 0.0), sample_weight=np.where(ends, 10.0, 1.0))
+    np.testing.assert_allclose(est.predict(x[:, None]), np.sin(x), atol=0.02)
+
+
+@pytest.mark.parametrize("sizes", [(0,), (3, 2), (3, 0)], ids=str)
+@pytest.mark.parametrize("solver", ["lm", "adam"])
+def test_operators_in_single_precision(sizes, solver):
+    """Of a constant, and of layers without neurons, a derivative has no curvature at all."""
+    x = np.linspace(0, 2, 30)
+    few = {"max_stage_iter": 10, "max_neurons": 8, "hidden_layer_sizes": sizes, "solver": solver}
+    est = GrowingRegressor(operator=("directional", [1.0]), dtype="float32", **PLAIN | few)
+    prediction = est.fit(x[:, None], np.cos(2 * x)).predict(x[:, None])
+    assert np.isfinite(prediction).all()
+    assert len(est.history_) > 1
+    assert est.loss_ < min(0.25, est.history_[0]["train_loss"] + 1e-6)  # half the mean square of the target: 0.5
+
+
 def test_the_identity_as_an_operator_is_plain_regression():
     X, y = waves(80)
     parameters = SMALL | {"search": PolarSearch(n_exchanges=0), "max_neurons": 4}

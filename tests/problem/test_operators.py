@@ -44,10 +44,21 @@ def mixed(f, X):
     return torch.where(X[:, :1] > 0.5, f(X), along + X[:, 1:] * f(X))
 
 
+def laplacian(f, X):
+    """Second derivatives, by nested transforms of PyTorch."""
+
+    def second(unit):
+        tangent = unit.to(X).expand_as(X).contiguous()
+        return torch.func.jvp(lambda x: torch.func.jvp(f, (x,), (tangent,))[1], (X,), (tangent,))[1]
+
+    return second(torch.tensor([1.0, 0.0])) + second(torch.tensor([0.0, 1.0]))
+
+
 OPERATORS = {
     "gradient": (gradient(2), 2),
     "directional": (derivative(torch.tensor([0.6, -2.0])), 1),
     "mixed": (mixed, 1),
+    "laplacian": (laplacian, 1),
     "identity": (lambda f, X: f(X), 1),
 }
 
@@ -104,6 +115,17 @@ def test_through_features_is_the_composition():
     head = MLP.from_arrays(network.weights[1:], network.biases[1:], network.activation)
     torch.testing.assert_close(composed(head, network.hidden(X, 1)), operator(network, X))
     assert composed.n_components == operator.n_components
+
+
+def test_functions_of_features_may_have_another_precision():
+    """Searches are in double precision, and the features as precise as the problem."""
+    operator, X = standardized(*OPERATORS["mixed"]), points().float()
+    network = random_network((2, 3, 4, 1)).like(X)
+    composed = operator.through(lambda x: network.hidden(x, 1), X)
+    head = MLP.from_arrays(network.weights[1:], network.biases[1:], network.activation)
+    single, double = (composed(head.like(H), H) for H in (network.hidden(X, 1), network.hidden(X, 1).double()))
+    assert (single.dtype, double.dtype) == (torch.float32, torch.float64)
+    torch.testing.assert_close(double.float(), single)
 
 
 @given(n=st.integers(1, 6), components=st.integers(1, 4), c=st.integers(1, 3))
@@ -189,6 +211,16 @@ def test_gradient_and_gauss_newton_agree_with_finite_differences(kind, sizes, of
     J = torch.stack(columns, 1)
     torch.testing.assert_close(gram, (J * problem.g[:, None]).T @ J, rtol=1e-5, atol=1e-6)
     torch.testing.assert_close(data_slope, problem.at(0.0).value_and_gradient(network)[1], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("sizes", SIZES, ids=str)
+def test_a_network_can_be_used_after_an_operator_has_seen_it_first(sizes):
+    """Its arrays are made with it, not in a transform of PyTorch that is over by then."""
+    network, problem = operator_problem("laplacian", sizes)
+    expected = network.with_theta(network.theta)(problem.X)
+    images = problem.outputs(network)
+    torch.testing.assert_close(network(problem.X), expected)
+    torch.testing.assert_close(problem.outputs(network), images)
 
 
 def test_the_identity_changes_nothing():
