@@ -77,6 +77,12 @@ class IdentityLike:
         inner = self._inner(Z)
         return activation.derivative(inner, activation.value(inner)) * (self.gain * self.slope)
 
+    def wider(self, width: int) -> IdentityLike:
+        """Return the activation of a layer of more neurons: of those appended it is :math:`k s(h z)`."""
+        more = width - len(self.bias)
+        bias, offset = (torch.nn.functional.pad(values, (0, more)) for values in (self.bias, self.offset))
+        return self if more == 0 else IdentityLike(self.slope, bias, self.gain, offset)
+
     def fold(self, weights: list[Tensor], biases: list[Tensor], i: int) -> None:
         """Rewrite map i, before the activation, and the next one, so that the activation between them is plain.
 

@@ -76,6 +76,7 @@ def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:
         raise ValueError("merge needs at least one sample; got none.")
     if not tol >= 0:
         raise ValueError(f"tol must not be negative; got {tol!r}.")
+    network = network.folded()
     places = MLP(network.layer_sizes, torch.arange(network.n_parameters, device=X.device), network.activation)
     rules = [_fold_constant, _merge_equal]
     if network.activation.is_piecewise_linear:

@@ -82,11 +82,15 @@ class MLP(Network):
         return MLP(self.layer_sizes, self.theta, self.activation, smoothing, self.inserted)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> MLP:
-        """Return the network of other weights and biases."""
-        return MLP.from_arrays(weights, biases, self.activation, self.inserted)
+        """Return the network of other weights and biases; layers may have got more neurons."""
+        pairs = zip(self.inserted, weights[:-1], strict=True)
+        inserted = [None if layer is None else layer.wider(len(W)) for layer, W in pairs]
+        return MLP.from_arrays(weights, biases, self.activation, inserted)
 
     def folded(self) -> MLP:
         """Return the network of plain activations with the same function."""
+        if not any(self.inserted):
+            return self
         weights, biases = list(self.weights), list(self.biases)
         for i, layer in enumerate(self.inserted):
             if layer is not None:

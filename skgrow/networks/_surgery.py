@@ -42,6 +42,7 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
         "direct_sum needs networks of equal depth, inputs and outputs; "
         f"got layer_sizes {first.layer_sizes} and {second.layer_sizes}.",
     )
+    first, second = first.folded(), second.folded()
     last = len(first.weights) - 1
     _require(last > 0, "direct_sum needs at least one hidden layer; got none.")
     activation = first.activation
@@ -131,6 +132,7 @@ def scale(network: MLP, factor: float) -> MLP:
         f"scale needs a positively homogeneous activation; got {network.activation.name!r}.",
     )
     _require(factor >= 0, f"factor must not be negative; got {factor!r}.")
+    network = network.folded()
     depth = len(network.weights)
     root = factor ** (1 / depth)
     weights = [root * W for W in network.weights]
@@ -165,6 +167,9 @@ def widen(network: AnyNetwork, layer: int, W_in: Tensor, b_in: Tensor, W_out: Te
     _require(0 <= layer <= last, f"layer must be a hidden layer in [0, {last}]; got {layer!r}.")
     i = network.hidden_maps[layer]
     weights, biases = list(network.weights), list(network.biases)
+    like = network.inserted[i] if isinstance(network, MLP) else None
+    if like is not None:  # in an inserted layer the new neurons have the plain activation, too
+        W_in, b_in, W_out = W_in / like.slope, b_in / like.slope, W_out / like.gain
     weights[i] = torch.cat([weights[i], W_in])
     biases[i] = torch.cat([biases[i], b_in])
     weights[i + 1] = torch.cat([weights[i + 1], W_out], dim=1)
@@ -179,6 +184,7 @@ def positions(old: Network, new: Network) -> Tensor:
 
 def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
     """Keep only the neurons ``keep`` (indices, ascending where activations differ) of a hidden layer."""
+    network = network.folded()
     weights, biases = list(network.weights), list(network.biases)
     weights[layer], biases[layer] = weights[layer][keep], biases[layer][keep]
     weights[layer + 1] = weights[layer + 1][:, keep]

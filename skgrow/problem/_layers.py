@@ -21,6 +21,7 @@ def head_of(network: MLP, problem: Problem) -> tuple[MLP, Problem]:
     depth = len(network.weights)
     if depth == 2:
         return network, problem
+    network = network.folded()
     head = MLP.from_arrays(network.weights[-2:], network.biases[-2:], network.activation)
     inputs = network.hidden(problem.X, depth - 2)
     operator = problem.operator
@@ -33,6 +34,7 @@ def joined(network: MLP, head: MLP) -> MLP:
     """Return the network with another head of equal inputs and outputs."""
     if len(network.weights) == 2:
         return head
+    network = network.folded()
     weights, biases = network.weights[:-2] + head.weights, network.biases[:-2] + head.biases
     return MLP.from_arrays(weights, biases, network.activation)
 

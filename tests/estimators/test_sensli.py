@@ -241,6 +241,27 @@ def test_widening():
     assert capped.architecture_[1] <= 4
 
 
+@pytest.mark.parametrize("activation", ["tanh", "logistic", "leaky_relu"])
+def test_layers_that_were_inserted_are_widened(activation):
+    X, y = waves()
+    reg = SensLIRegressor(
+        hidden_layer_sizes=(3,),
+        activation=activation,
+        schedule=Every(5),
+        tau=0.0,
+        max_layers=3,
+        widen=Widening("both"),
+        max_iter=40,
+        random_state=0,
+    ).fit(X, y)
+    decisions = "; ".join(row["decision"] for row in reg.history_)
+    assert len(reg.architecture_) == 5
+    assert "widen hidden layer 1" in decisions or "widen hidden layer 2" in decisions
+    restored = pickle.loads(pickle.dumps(reg))  # noqa: S301
+    np.testing.assert_allclose(restored.predict(X), reg.predict(X))
+    assert reg.best_loss_ == pytest.approx(min(row["train_loss"] for row in reg.history_))
+
+
 def test_new_layers_may_learn_at_another_rate():
     X, y = waves()
     settings = {"hidden_layer_sizes": (6,), "schedule": AtEpochs((5,)), "tau": 0, "max_iter": 10, "random_state": 0}

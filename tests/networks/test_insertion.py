@@ -9,10 +9,15 @@ from skgrow.networks import (
     ConvNet,
     IdentityLike,
     ResNet,
+    direct_sum,
     from_standardized,
     map_gradient,
+    merge,
+    prune,
     to_torch,
+    widen,
 )
+from skgrow.problem import Problem, head_of, joined
 
 
 def random_network(kind, activation, seed=0):
@@ -86,6 +91,48 @@ def test_inserted_layers_leave_the_function(kind, activation):
         assert change <= (1e-13 if exact else 2e-2)
         assert deeper.n_parameters > network.n_parameters
         assert (deeper.theta[kept] == network.theta).all()
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic", "leaky_relu", "relu"])
+@pytest.mark.parametrize("point", [0, 1])
+def test_an_inserted_layer_takes_new_neurons(name, point):
+    """They are neurons of the plain activation."""
+    network, X = random_network("mlp", name)
+    deeper, _ = network.insert(point, X)
+    layer = point + 1
+    W, b = torch.randn(2, deeper.layer_sizes[layer], dtype=X.dtype), torch.randn(2, dtype=X.dtype)
+    V = torch.randn(deeper.layer_sizes[layer + 2], 2, dtype=X.dtype)
+    silent, kept = widen(deeper, layer, W, b, 0 * V)
+    torch.testing.assert_close(silent(X), deeper(X), rtol=1e-12, atol=1e-14)
+    assert torch.equal(silent.theta[kept], deeper.theta)
+    wider, _ = widen(deeper, layer, W, b, V)
+    plain, folded = wider.folded(), deeper.folded()
+    H = folded.hidden(X, layer)
+    added = folded.activation.value(H @ W.T + b) @ V.T
+    before = behind(folded, layer, X)
+    torch.testing.assert_close(behind(plain, layer, X), before + added, rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(plain(X), wider(X), rtol=1e-10, atol=1e-12)
+    state = wider.forward_pass(X)
+    torch.testing.assert_close(state.output, wider(X), rtol=1e-12, atol=1e-14)
+
+
+def behind(network, layer, X):
+    """What the map behind a hidden layer gives."""
+    return network.hidden(X, layer + 1) @ network.weights[layer + 1].T + network.biases[layer + 1]
+
+
+@pytest.mark.parametrize("name", ["tanh", "logistic", "leaky_relu"])
+def test_surgery_keeps_what_was_inserted(name):
+    network, X = random_network("mlp", name)
+    deeper, _ = network.insert(0, X)
+    everything = torch.arange(deeper.layer_sizes[2])
+    torch.testing.assert_close(prune(deeper, 1, everything)(X), deeper(X), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(direct_sum(deeper, deeper)(X), 2 * deeper(X), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(merge(deeper, X)[0](X), deeper(X), rtol=1e-10, atol=1e-12)
+    deepest, _ = network.insert(1, X)  # the layer inserted is the last
+    head, problem = head_of(deepest, Problem(X, deepest(X)))
+    torch.testing.assert_close(problem.outputs(head), deepest(X), rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(joined(deepest, head)(X), deepest(X), rtol=1e-10, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["tanh", "logistic", "leaky_relu", "relu"])
