@@ -15,7 +15,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skgrow._tolerances import COLLINEAR, FORM_RIDGE, NO_RESIDUAL, SAME_KINK, TINY, ZERO_DISCRIMINANT
+from skgrow._tolerances import (
+    CHOLESKY_FACTOR,
+    CHOLESKY_TRIES,
+    COLLINEAR,
+    FORM_RIDGE,
+    NO_RESIDUAL,
+    SAME_KINK,
+    TINY,
+    ZERO_DISCRIMINANT,
+)
 from skgrow.growth._polar import polar_value
 from skgrow.networks import Activation
 
@@ -45,20 +54,27 @@ def exact_neuron(
     """
     if not activation.is_piecewise_linear:
         raise ValueError(f"The exact search needs 'relu' or 'leaky_relu'; got {activation.name!r}.")
-    if X.shape[1] == 2 and normalization == "feature":
-        mean = X.mean(0)
-        _, size, directions = torch.linalg.svd(X - mean, full_matrices=False)
-        if len(size) < 2 or size[1] <= COLLINEAR * size[0]:  # samples on a line: the problem on that line
-            along = directions[:1]
-            w, b = exact_neuron((X - mean) @ along.T, E, g, activation, normalization)
-            return w @ along, b - w @ (along @ mean)
-    if X.shape[1] == 1:
-        candidates = _candidates_1d(X[:, 0], E, g, activation.negative_slope, normalization)
-    elif X.shape[1] == 2:
-        candidates = _candidates_2d(X, E, g, activation.negative_slope, normalization)
-    else:
+    if X.shape[1] not in (1, 2):
         raise ValueError(f"The exact search needs data of 1 or 2 features; got {X.shape[1]}.")
-    finite = candidates[torch.isfinite(candidates).all(1)]
+    if normalization == "parameter":
+        return _best(X, E, g, activation, normalization)
+    # features know nothing of the units: coordinates of size one, of samples on a line the one along it
+    mean = X.mean(0)
+    coordinates, size, axes = torch.linalg.svd(X - mean, full_matrices=False)
+    rank = max(1, int((size > COLLINEAR * size[0]).sum()))
+    unit = len(X) ** 0.5
+    w, b = _best(coordinates[:, :rank] * unit, E, g, activation, normalization)
+    w = (w * unit / torch.where(size > 0, size, 1.0)[:rank]) @ axes[:rank]
+    V = torch.cat([w, b - w @ mean])
+    V = V / torch.linalg.vector_norm(V)
+    return V[:-1], V[-1:]
+
+
+def _best(X: Tensor, E: Tensor, g: Tensor, activation: Activation, normalization: str) -> tuple[Tensor, Tensor]:
+    """Return the best of all candidates."""
+    candidates = _candidates_1d if X.shape[1] == 1 else _candidates_2d
+    found = candidates(X, E, g, activation.negative_slope, normalization)
+    finite = found[torch.isfinite(found).all(1)]
     size = torch.linalg.vector_norm(finite, dim=1, keepdim=True)
     finite = (finite / size)[(size > 0)[:, 0]]
     values = polar_value(X, E, g, activation, finite, normalization)
@@ -66,7 +82,8 @@ def exact_neuron(
     return best[:-1], best[-1:]
 
 
-def _candidates_1d(x: Tensor, E: Tensor, g: Tensor, delta: float, normalization: str) -> Tensor:
+def _candidates_1d(X: Tensor, E: Tensor, g: Tensor, delta: float, normalization: str) -> Tensor:
+    x = X[:, 0]
     order = x.argsort()
     x, E, g = x[order], E[order], g[order]
     rows = []
@@ -180,7 +197,12 @@ def _top_generalised(A: Tensor, D: Tensor) -> Tensor:
     """Top generalised eigenvectors of pairs (A, D), with D regularised on its null space."""
     size = D.diagonal(dim1=-2, dim2=-1).sum(-1).clamp_min(TINY)
     eye = torch.eye(D.shape[-1], dtype=D.dtype, device=D.device)
-    factor = torch.linalg.cholesky(D + (FORM_RIDGE * size)[:, None, None] * eye)
+    ridge = FORM_RIDGE * size
+    for _ in range(CHOLESKY_TRIES):  # as much as rounding asks for
+        factor, info = torch.linalg.cholesky_ex(D + ridge[:, None, None] * eye)
+        if not bool(info.any()):
+            break
+        ridge = torch.where(info > 0, CHOLESKY_FACTOR * ridge, ridge)
     half = torch.linalg.solve_triangular(factor, A, upper=False)
     inner = torch.linalg.solve_triangular(factor, half.transpose(-2, -1), upper=False)
     _, vectors = torch.linalg.eigh(0.5 * (inner + inner.transpose(-2, -1)))

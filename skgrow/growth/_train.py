@@ -164,6 +164,8 @@ class _Growth:
         task, settings = self.task, self.settings
         parts = [] if task.previous is None else summands(cast(MLP, task.previous))
         fitted = {part.activation.name: part for part in parts}
+        if settings.certifies:
+            self._require_certifiable(parts)
         line_before = fitted.pop("identity", None)
         starts: dict[str, MLP | None] = {**fitted} or {activation.name: None for activation in settings.activations}
         shallow = not self.regime.is_expensive and {len(settings.sizes), *(part.depth for part in parts)} == {1}
@@ -209,6 +211,18 @@ class _Growth:
             self.history.append(completed(lambda: self._row_of_average(best)))
             completed(lambda: self._report_average(best))
         return completed(lambda: self._said_of(best))
+
+    @staticmethod
+    def _require_certifiable(parts: Sequence[MLP]) -> None:
+        """Raise ValueError for a fitted network that the path-norm problem does not have."""
+        for part in parts:
+            known = part.activation.is_piecewise_linear or part.activation.name == "identity"
+            if not known or part.depth != 1:
+                raise ValueError(
+                    "penalty='path' with warm_start=True goes on from one hidden layer of 'relu' or 'leaky_relu' "
+                    f"neurons; got a fitted network of layers {part.layer_sizes} with activation "
+                    f"{part.activation.name!r}; allowed is warm_start=False."
+                )
 
     # problems ----------------------------------------------------------------------------------------------
 

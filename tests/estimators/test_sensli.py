@@ -257,7 +257,7 @@ def test_layers_that_were_inserted_are_widened(activation):
     decisions = "; ".join(row["decision"] for row in reg.history_)
     assert len(reg.architecture_) == 5
     assert "widen hidden layer 1" in decisions or "widen hidden layer 2" in decisions
-    restored = pickle.loads(pickle.dumps(reg))  # noqa: S301
+    restored = pickle.loads(pickle.dumps(reg))
     np.testing.assert_allclose(restored.predict(X), reg.predict(X))
     assert reg.best_loss_ == pytest.approx(min(row["train_loss"] for row in reg.history_))
 

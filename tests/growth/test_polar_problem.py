@@ -112,6 +112,22 @@ def test_exact_neuron_is_never_beaten_by_the_search(n, d, normalization):
         assert value == pytest.approx(best, rel=1e-9)
 
 
+@pytest.mark.parametrize("activation", PIECEWISE_LINEAR, ids=str)
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("scale", [1e-12, 1e-6, 1.0, 1e9])
+def test_exact_neuron_has_the_same_feature_in_any_units(scale, d, activation):
+    """Also in units of its own for every column."""
+    X, E, g = random_problem(60, d, 1, seed=d)
+    (w, b), units = exact_neuron(X, E, g, activation), scale * X.new_tensor([1.0, 1e-3][:d])
+    best = float(polar_value(X, E, g, activation, torch.cat([w, b])[None]))
+    scaled = X * units
+    w, b = exact_neuron(scaled, E, g, activation)
+    assert float(polar_value(scaled, E, g, activation, torch.cat([w, b])[None])) == pytest.approx(best, rel=1e-9)
+    shifted = scaled + 10 * units  # costs a digit
+    w, b = exact_neuron(shifted, E, g, activation)
+    assert float(polar_value(shifted, E, g, activation, torch.cat([w, b])[None])) == pytest.approx(best, rel=1e-8)
+
+
 @pytest.mark.parametrize("d", [1, 2])
 @pytest.mark.parametrize("seed", range(4))
 def test_exact_neuron_is_no_rounding_error(d, seed):
