@@ -31,6 +31,36 @@ def write(name, rows, **more):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+    write_environment(name, **more)
+
+
+def append(name, rows):
+    """Add rows to a CSV file, which may not be there yet; at its beginning also write the environment."""
+    RESULTS.mkdir(exist_ok=True)
+    if not rows:
+        return
+    path = RESULTS / f"{name}.csv"
+    is_new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        if is_new:
+            writer.writeheader()
+        writer.writerows(rows)
+    if is_new:
+        write_environment(name)
+
+
+def read(name):
+    """Return the rows of a CSV file as dicts of strings; none if it is not there."""
+    path = RESULTS / f"{name}.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def write_environment(name, **more):
+    """Write what the figures depend on beside a CSV file."""
     text = json.dumps(environment(**more), indent=2)
     (RESULTS / f"{name}.environment.json").write_text(text + "\n")
 
