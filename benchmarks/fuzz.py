@@ -80,6 +80,7 @@ KINDS = (
 )
 LIMIT = 20.0  # seconds of one processor
 SLACK = 1e-3  # relative, of losses
+LEAST_CROSS_ENTROPY = 1e-6  # of a label that all rows share the constant's is zero, which no network reaches
 
 
 def pick(rng, *values):
@@ -823,7 +824,7 @@ def class_losses(case, estimator, predicted):  # noqa: ARG001
         loss = -float((share @ np.where(one_hot, logs, 0.0)).sum())
         frequency = share @ one_hot
         constant = -float(xlogy(frequency, frequency).sum())
-    return loss, constant, roundings(case, share, 1.0)
+    return loss, max(constant, LEAST_CROSS_ENTROPY), roundings(case, share, 1.0)
 
 
 # second fits -------------------------------------------------------------------------------------------------------
