@@ -80,6 +80,7 @@ KINDS = (
 )
 LIMIT = 20.0  # seconds of one processor
 SLACK = 1e-3  # relative, of losses
+ROUNDING = {False: 1e-8, True: 2e-6}  # of a loss in double and single precision: of sums of numbers of size 20
 LEAST_CROSS_ENTROPY = 1e-6  # of a label that all rows share the constant's is zero, which no network reaches
 
 
@@ -740,8 +741,8 @@ def look_at_losses(report, stored, loss, constant, tolerance):
     if not tolerance < 0.1:  # nothing is known of so many roundings
         return
     roots = [float(np.sqrt(2 * max(value, 0.0))) for value in (stored, loss, constant)]
-    rounding = 2e-6 if report.case.is_single else 0.0
-    if abs(roots[0] - roots[1]) > SLACK * max(roots[:2]) + tolerance and abs(stored - loss) > rounding:
+    unequal = abs(roots[0] - roots[1]) > SLACK * max(roots[:2]) + tolerance
+    if unequal and abs(stored - loss) > ROUNDING[report.case.is_single]:
         report.add("loss_", f"{stored:.6g}, of the predictions {loss:.6g}")
     if report.case.grows and roots[1] > roots[2] * (1 + SLACK / 2) + tolerance:
         report.add("worse", f"{loss:.6g}, of the constant {constant:.6g}")
