@@ -6,7 +6,8 @@ deviation   the standard deviation;
 difference  that of a column of two values is their difference (Gelman 2008);
 distinct    the root mean square of the deviations from the median of those values that are not the median itself: the
             standard deviation of a continuous column, the difference of a rare indicator, the size of rare counts;
-robust      the smaller of the standard deviation and that of a normal distribution of equal quartiles.
+robust      the smaller of the standard deviation and that of a normal distribution of equal quartiles;
+mixed       robust, and the difference of columns of two values.
 
 Beyond the data (of the same fit):
 
@@ -62,11 +63,19 @@ def _robust(A, g, eps):
     return mean, torch.where((spread > 0) & (spread < scale) & scale.isfinite(), spread, scale)
 
 
+def _mixed(A, g, eps):
+    mean, scale = _of_two(A, g, eps)
+    low, high = A.aminmax(dim=0)
+    two = ((low == A) | (high == A)).all(0)
+    return mean, torch.where(two, scale, _robust(A, g, eps)[1])
+
+
 SCALES = {
     "deviation": _samples._moments,
     "difference": _of_two,
     "distinct": _of_distinct,
     "robust": _robust,
+    "mixed": _mixed,
 }
 
 

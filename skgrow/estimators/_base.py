@@ -256,7 +256,11 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         s = task.units
         self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
         self._store_network(task.raw(after.network), task.input_dtype)
+        self._widen(task)
         return self
+
+    def _widen(self, task: Task) -> None:
+        """Take note of the targets of a further batch."""
 
     def _forget(self) -> None:
         """Drop what is no longer true after a further batch."""
@@ -320,7 +324,6 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         trained, s = result.trained, task.units
         self._store_network(task.raw(trained.network), task.input_dtype)
         self._total_weight = trained.problem.total_weight
-        self._y_ndim = task.y_ndim
         self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
         self.history_ = result.history
         self.loss_curve_ = result.loss_curve
@@ -329,7 +332,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         self.best_loss_ = result.best_loss
         self.alpha_ = trained.alpha
         self.validation_scores_ = result.validation_scores
-        for name, value in result.found.items():
+        for name, value in (self._said_of_targets(task) | result.found).items():
             setattr(self, name, value)
 
     def _reconstruction(self, task: Task, network: Network | None) -> dict[str, Any]:
@@ -338,7 +341,11 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             found = {name: getattr(self, name) for name in self._network_names}
         else:
             found = network_attributes(task.raw(network), task.input_dtype)
-        return found | {"_y_ndim": task.y_ndim}
+        return found | self._said_of_targets(task)
+
+    def _said_of_targets(self, task: Task) -> dict[str, Any]:
+        """Return the attributes that say what predictions look like."""
+        return {"_y_ndim": task.y_ndim}
 
     def _store_network(self, network: Network, dtype: type) -> None:
         for name, value in network_attributes(network, dtype).items():

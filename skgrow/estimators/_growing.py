@@ -247,6 +247,10 @@ class GrowingRegressor(Growing, NetworkRegressor):
     intercepts_ : list of ndarray
         Biases of every layer.
 
+    target_range_ : ndarray of shape (2, n_outputs) or None
+        Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
+        length. :meth:`to_torch` gives the network without bounds.
+
     architecture_ : tuple of int
         ``(n_features, n_neurons, ..., n_outputs)``.
 
@@ -484,6 +488,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
     def predict(self, X: Any, return_std: bool = False) -> Any:
         """Predict, on request with standard deviations.
+
+        Predictions lie within the range of the training targets widened by half its length on each side.
 
         Parameters
         ----------

@@ -299,6 +299,10 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
     intercepts_ : list of ndarray
         Biases of every map; of length 0 where there are none.
 
+    target_range_ : ndarray of shape (2, n_outputs) or None
+        Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
+        length. :meth:`to_torch` gives the network without bounds.
+
     architecture_ : tuple of int
         Sizes of the layers: ``(n_features, hidden layers ..., n_outputs)``; of residual networks
         ``(n_features, width, neurons of block 1, ..., n_outputs)``; of convolutional ones

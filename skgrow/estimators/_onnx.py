@@ -101,9 +101,12 @@ def _classifier_shapes(operator: Any) -> None:
 
 def _convert_regressor(scope: Any, operator: Any, container: Any) -> None:
     graph = _Graph(scope, operator, container)
-    F = graph.network_output()
-    link = operator.raw_operator._loss().onnx_link
-    graph.result(0, F if link is None else graph.node(link, F))
+    F, link = graph.network_output(), operator.raw_operator._loss().onnx_link
+    F = F if link is None else graph.node(link, F)
+    bounds = operator.raw_operator._bounds()
+    if bounds is not None:
+        F = graph.node("Min", graph.node("Max", F, graph.constant(bounds[0])), graph.constant(bounds[1]))
+    graph.result(0, F)
 
 
 def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:

@@ -162,6 +162,10 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
     intercepts_ : list of ndarray
         Biases of every layer.
 
+    target_range_ : ndarray of shape (2, n_outputs) or None
+        Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
+        length. :meth:`to_torch` gives the network without bounds.
+
     architecture_ : tuple of int
         ``(n_features, hidden widths ..., n_outputs)``.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
 from sklearn.metrics import r2_score
 from sklearn.utils._param_validation import Interval
@@ -16,6 +17,11 @@ from skgrow.estimators._parameters import build, component
 
 if TYPE_CHECKING:
     from skgrow.problem import Loss
+    from skgrow.training import Task
+
+
+#: By how much predictions may leave the range of the training targets, in lengths of it (decision 28).
+TARGET_MARGIN = 0.5
 
 
 class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
@@ -28,6 +34,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
 
     loss: Any
     quantile: float
+    target_range_: np.ndarray | None
 
     def _loss(self) -> Loss:
         of_name = {"quantile": self.quantile} if isinstance(self.loss, str) and self.loss == "quantile" else {}
@@ -67,7 +74,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         return self._fit(self._validated(X, y, sample_weight, None, None, None), may_hold_out=False)
 
     def predict(self, X: Any) -> Any:
-        """Predict.
+        """Predict, within the range of the training targets widened by half its length on each side.
 
         Parameters
         ----------
@@ -80,8 +87,26 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         """
         return as_given(self._mean(*self._prediction_input(X)), X)
 
+    def _said_of_targets(self, task: Task) -> dict[str, Any]:
+        found = None if task.target_range is None else task.target_range.to("cpu").numpy().astype(float)
+        return super()._said_of_targets(task) | {"target_range_": found}
+
+    def _widen(self, task: Task) -> None:
+        if self.target_range_ is not None:
+            (low, high), (least, largest) = self.target_range_, self._said_of_targets(task)["target_range_"]
+            self.target_range_ = np.stack([np.minimum(low, least), np.maximum(high, largest)])
+
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return the smallest and the largest prediction of every output; None if there are no bounds."""
+        if self.target_range_ is None:
+            return None
+        low, high = self.target_range_
+        return low - TARGET_MARGIN * (high - low), high + TARGET_MARGIN * (high - low)
+
     def _mean(self, X: Any, network: Any) -> Any:
-        mean = self._loss().link(network(X))
+        mean, bounds = self._loss().link(network(X)), self._bounds()
+        if bounds is not None:
+            mean = mean.clamp(*(mean.new_tensor(bound) for bound in bounds))
         return mean[:, 0] if self._y_ndim == 1 else mean
 
     def _fitted_values(self, X: Any, y: Any) -> Any:  # noqa: ARG002

@@ -78,6 +78,8 @@ class Task:
         Precision in which the network is stored: that of the inputs, if it will do for raw units.
     previous : Network or None
         That training goes on from.
+    target_range : Tensor of shape (2, c) or None
+        Smallest and largest targets as given, validation data drawn from them included; None under an operator.
     basis : Tensor of shape (d, r) or None
         Orthonormal columns that span the samples, if these are fewer than the features: penalised weights lie there.
     """
@@ -93,6 +95,7 @@ class Task:
     y_ndim: int
     input_dtype: type
     previous: Network | None = None
+    target_range: Tensor | None = None
     basis: Tensor | None = None
 
     @classmethod
@@ -109,6 +112,7 @@ class Task:
         regime = regime_type.of(settings, n, d, given.Y.shape[1], data.X)
         device, dtype, seed = regime.device, regime.dtype, settings.random_state
         held_out, everything = None, None
+        target_range = None if settings.operator is not None else torch.stack(given.Y.aminmax(dim=0))
         if data.validation is not None:
             held_out = Samples.build(*data.validation)
         elif regime.holds_out:
@@ -134,7 +138,19 @@ class Task:
             operator, y_ndim = make_operator(settings.operator, given, units, samples.X), 1
             units = replace(units, y_mean=units.y_mean[:1], y_scale=units.y_scale[:1] / operator.unit)
         input_dtype = np.float32 if single else np.float64
-        task = cls(samples, held_out, everything, units, loss, operator, regime, seed, y_ndim, input_dtype)
+        task = cls(
+            samples,
+            held_out,
+            everything,
+            units,
+            loss,
+            operator,
+            regime,
+            seed,
+            y_ndim,
+            input_dtype,
+            target_range=target_range,
+        )
         if data.units is None:
             task = task._in_span()
         if data.previous is None:

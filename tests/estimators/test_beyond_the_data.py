@@ -1,0 +1,58 @@
+"""Predictions far from the data: within the range of the targets and a margin, in every form of the model."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import make_friedman1
+
+from skgrow import GrowingRegressor, MGOptRegressor, PreconditionedMLPRegressor, SensLIRegressor
+from skgrow.estimators._regressor import TARGET_MARGIN
+
+REGRESSORS = [
+    GrowingRegressor(max_neurons=6, random_state=0),
+    SensLIRegressor(hidden_layer_sizes=(4,), max_iter=5, random_state=0),
+    MGOptRegressor(hidden_layer_sizes=(4, 4, 4), max_iter=5, random_state=0),
+    PreconditionedMLPRegressor(hidden_layer_sizes=(6,), max_iter=10, random_state=0),
+]
+regressors = pytest.mark.parametrize("est", REGRESSORS, ids=lambda est: type(est).__name__)
+X, y = make_friedman1(120, n_features=5, noise=0.5, random_state=0)
+FAR = 1e6 * np.random.default_rng(0).normal(size=(50, 5))
+
+
+@regressors
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_predictions_stay_near_the_targets(est):
+    est.fit(X, y)
+    np.testing.assert_array_equal(est.target_range_, [[y.min()], [y.max()]])
+    far, width = est.predict(FAR), np.ptp(y)
+    assert far.min() >= y.min() - TARGET_MARGIN * width
+    assert far.max() <= y.max() + TARGET_MARGIN * width
+    assert np.ptp(far) > width  # some are at the bounds, which are not those of the targets
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(est)).predict(FAR), far)
+    # nothing is cut off among the data
+    with torch.no_grad():
+        inside = est.to_torch()(torch.as_tensor(X))[:, 0].numpy()
+    np.testing.assert_allclose(est.predict(X), inside, rtol=1e-10)
+
+
+@regressors
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_batch_of_other_targets_widens_the_range(est):
+    est.fit(X, np.c_[y, -y]).partial_fit(X, np.c_[y + 5, -y])
+    np.testing.assert_allclose(est.target_range_, [[y.min(), -y.max()], [y.max() + 5, -y.min()]])
+
+
+def test_rates_do_not_explode():
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(np.exp(X[:, 0]))
+    est = GrowingRegressor(loss="poisson", max_neurons=4, random_state=0).fit(X, counts)
+    assert est.predict(FAR).max() <= (1 + TARGET_MARGIN) * counts.max()
+
+
+def test_a_trend_may_go_on():
+    x = np.linspace(0, 1, 80)[:, None]
+    est = GrowingRegressor(random_state=0).fit(x, 3 * x[:, 0])
+    assert est.predict([[1.3]])[0] == pytest.approx(3.9, rel=0.02)
+    assert est.predict([[100.0]])[0] == pytest.approx(3 * (1 + TARGET_MARGIN))
