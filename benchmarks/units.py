@@ -7,7 +7,7 @@ difference  that of a column of two values is their difference (Gelman 2008);
 distinct    the root mean square of the deviations from the median of those values that are not the median itself: the
             standard deviation of a continuous column, the difference of a rare indicator, the size of rare counts;
 robust      the smaller of the standard deviation and that of a normal distribution of equal quartiles;
-mixed       robust, and the difference of columns of two values.
+smaller     the smaller of distinct and robust.
 
 Beyond the data (of the same fit):
 
@@ -60,14 +60,12 @@ def _robust(A, g, eps):
     mean, scale = _samples._moments(A, g, eps)
     quartiles = torch.quantile(A, torch.tensor([0.25, 0.75], dtype=A.dtype), dim=0)
     spread = (quartiles[1] - quartiles[0]) / 1.349
-    return mean, torch.where((spread > 0) & (spread < scale) & scale.isfinite(), spread, scale)
+    return mean, torch.where((spread > 0) & (spread < scale), spread, scale)
 
 
-def _mixed(A, g, eps):
-    mean, scale = _of_two(A, g, eps)
-    low, high = A.aminmax(dim=0)
-    two = ((low == A) | (high == A)).all(0)
-    return mean, torch.where(two, scale, _robust(A, g, eps)[1])
+def _smaller(A, g, eps):
+    mean, scale = _of_distinct(A, g, eps)
+    return mean, torch.minimum(scale, _robust(A, g, eps)[1])
 
 
 SCALES = {
@@ -75,7 +73,7 @@ SCALES = {
     "difference": _of_two,
     "distinct": _of_distinct,
     "robust": _robust,
-    "mixed": _mixed,
+    "smaller": _smaller,
 }
 
 

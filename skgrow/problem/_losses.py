@@ -93,6 +93,12 @@ class Loss(BaseEstimator):
         """Return the curvature as matrices, shape (n, c, c)."""
         return torch.diag_embed(self.curvature(F, Y))
 
+    def curvature_product(self, F: Tensor, Y: Tensor, U: Tensor) -> Tensor:
+        """Return the curvature of every sample times a vector, shape (n, c)."""
+        if self.is_separable:
+            return self.curvature(F, Y) * U
+        return torch.einsum("nkl,nl->nk", self.hessian(F, Y), U)
+
     def curvature_root(self, F: Tensor, Y: Tensor) -> Tensor | None:
         r"""Return columns r_k with :math:`H = \sum_k r_k r_k^T`, shape (c, n, c); None for the identity."""
         return torch.diag_embed(self.curvature(F, Y).sqrt()).transpose(0, 1)
@@ -365,6 +371,11 @@ class CrossEntropy(Loss):
         """Return the Hessian, shape (n, c, c)."""
         P = self.link(F)
         return torch.diag_embed(P) - P[:, :, None] * P[:, None, :]
+
+    def curvature_product(self, F: Tensor, Y: Tensor, U: Tensor) -> Tensor:  # noqa: ARG002
+        """Return the Hessian of every sample times a vector, without the matrix."""
+        P = self.link(F)
+        return P * (U - (P * U).sum(1, keepdim=True))
 
     def curvature_root(self, F: Tensor, Y: Tensor) -> Tensor:  # noqa: ARG002
         """Return the columns of the root, shape (c, n, c)."""

@@ -24,6 +24,12 @@ class SolverConstants:
     newton_steps, few_newton_steps, many_unknowns : int
         Newton steps of a refit of the output layer at most, and for more than so many unknowns: training goes on from
         there (decision 14).
+    dense_unknowns : int
+        Unknowns from which on a Newton step is found by conjugate gradients, without the matrix: of 150 classes and 270
+        neurons that would take 13 GB (decision 14).
+    gradient_steps, gradient_tol : int, float
+        Steps of conjugate gradients at most, and the residual, relative to the gradient, at which they end: the Newton
+        steps correct what is left (decision 14).
     newton_tol : float
         Relative decrease of the objective up to which such a refit has converged (decision 14).
     newton_damping, most_newton_damping, newton_factor : float
@@ -53,6 +59,9 @@ class SolverConstants:
     newton_steps: int = 8
     few_newton_steps: int = 2
     many_unknowns: int = 100
+    dense_unknowns: int = 1000
+    gradient_steps: int = 100
+    gradient_tol: float = 1e-3
     newton_tol: float = 1e-7
     newton_damping: float = 1e-6
     most_newton_damping: float = 1e6

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from skgrow._tolerances import LEAST_DIAGONAL, OUTPUT_RIDGE
 from skgrow.networks import MLP
-from skgrow.problem import Problem, damped_cholesky, sum_over_samples
+from skgrow.problem import Loss, Problem, damped_cholesky, sum_over_samples
 from skgrow.solvers._constants import SOLVERS
 
 
@@ -89,12 +91,10 @@ def _newton(network: MLP, problem: Problem) -> MLP:
     for _ in range(SOLVERS.few_newton_steps if few else SOLVERS.newton_steps):
         F = B @ theta + shift
         gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
-        # the precision of the data will do: gradient and objective say where the minimum is
-        hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(kind)
-        hessian += torch.diag(ridge.repeat(theta.shape[1], 1)[:, 0])
+        dense = theta.numel() <= SOLVERS.dense_unknowns
+        step_of = _factorised(features, loss, F, Y, g, ridge) if dense else _by_products(B, loss, F, Y, g, ridge)
         while damping < SOLVERS.most_newton_damping:
-            factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(LEAST_DIAGONAL))
-            step = torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(theta.shape[1], -1).T
+            step = step_of(gradient, damping)
             trial = objective(theta - step)
             if bool(trial <= value):
                 break
@@ -105,6 +105,47 @@ def _newton(network: MLP, problem: Problem) -> MLP:
         if bool(gain <= SOLVERS.newton_tol * value.abs()):
             break
     return _with_output(network, theta.to(network.theta))
+
+
+#: ``step(gradient, damping)``: the solution of the damped Newton system; the damping is relative to the diagonal.
+_Step = Callable[[Tensor, float], Tensor]
+
+
+def _factorised(features: Tensor, loss: Loss, F: Tensor, Y: Tensor, g: Tensor, ridge: Tensor) -> _Step:
+    """Return the solver of the Newton system by factors of its matrix."""
+    # the precision of the data will do: gradient and objective say where the minimum is
+    hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(F)
+    hessian += torch.diag(ridge.repeat(F.shape[1], 1)[:, 0])
+
+    def step(gradient: Tensor, damping: float) -> Tensor:
+        factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(LEAST_DIAGONAL))
+        return torch.cholesky_solve(gradient.T.reshape(-1, 1), factor).view(F.shape[1], -1).T
+
+    return step
+
+
+def _by_products(B: Tensor, loss: Loss, F: Tensor, Y: Tensor, g: Tensor, ridge: Tensor) -> _Step:
+    """Return the solver of the Newton system by conjugate gradients, preconditioned by the diagonal."""
+    diagonal = (B.square().T @ (loss.curvature(F, Y) * g[:, None]) + ridge).clamp_min(LEAST_DIAGONAL)
+
+    def step(gradient: Tensor, damping: float) -> Tensor:
+        found, residual = torch.zeros_like(gradient), gradient.clone()
+        scaled = residual / diagonal
+        direction, size = scaled, (residual * scaled).sum()
+        end = SOLVERS.gradient_tol**2 * size
+        for _ in range(SOLVERS.gradient_steps):
+            product = B.T @ (loss.curvature_product(F, Y, B @ direction) * g[:, None])
+            product += ridge * direction + damping * diagonal * direction
+            length = size / (direction * product).sum()
+            found, residual = found + length * direction, residual - length * product
+            scaled, before = residual / diagonal, size
+            size = (residual * scaled).sum()
+            if not bool(size > end):
+                break
+            direction = scaled + (size / before) * direction
+        return found
+
+    return step
 
 
 def _hessian(B: Tensor, H: Tensor, g: Tensor) -> Tensor:
@@ -143,6 +184,8 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
         diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
         return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
     B = problem.basis(network)
+    if c * (width + 1) > SOLVERS.dense_unknowns:
+        return _leave_out_by_output(B, network, problem)
     hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
     ridge = hessian.new_full((c, width + 1), problem.ridge)
     ridge[:, -1] = 0
@@ -155,6 +198,21 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
     blocks = torch.einsum("kjlj->jkl", inverse)[:width]
     outgoing = network.weights[-1].T.to(blocks)[:, :, None]
     return (0.5 * (outgoing * torch.linalg.solve(blocks, outgoing)).sum((1, 2))).to(network.theta)
+
+
+def _leave_out_by_output(B: Tensor, network: MLP, problem: Problem) -> Tensor:
+    """Return the same with the diagonal of the curvature: with many outputs the matrix of all takes too much memory."""
+    curvature = problem.loss.curvature(problem.outputs(network), problem.Y) * problem.g[:, None]
+    rise = B.new_zeros(B.shape[1] - 1)
+    for weights, outgoing in zip(curvature.T, network.weights[-1], strict=True):
+        gram = (B * weights[:, None]).T @ B
+        penalised = gram.diagonal()[:-1]
+        penalised += problem.ridge
+        unit, scale = _unit_diagonal(gram)
+        inverse = torch.linalg.inv(unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
+        diagonal = (inverse.diagonal() * scale.square())[:-1].clamp_min(torch.finfo(unit.dtype).tiny)
+        rise += (0.5 * outgoing.to(diagonal).square() / diagonal).to(rise)
+    return rise
 
 
 def output_gauss_newton(network: MLP, problem: Problem) -> Tensor:

@@ -195,7 +195,8 @@ class GrowthRegime(Regime):
         are searched once, smaller penalties are tried in the end, and the network chosen is trained on all data.
         """
         columns = self.n if self.spans else self.d
-        work = gauss_newton_work(self.n, self.c, (columns + 1 + self.c) * BUDGETS.dense_neurons)
+        neurons = max(BUDGETS.dense_neurons, BUDGETS.output_block * self.c)  # a first block may have as many
+        work = gauss_newton_work(self.n, self.c, (columns + 1 + self.c) * neurons)
         return self.settings.loss.known_dispersion and work > BUDGETS.dense_work
 
     @property

@@ -1,5 +1,6 @@
 """The output layer of losses that are not quadratic: Newton's method against reference solutions; leave-out losses."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 
 from skgrow.networks import MLP, Activation, prune, widen
 from skgrow.problem import L2, CrossEntropy, Huber, Logistic, Poisson, Problem, Quantile
-from skgrow.solvers import leave_out_losses, refit_output
+from skgrow.solvers import SOLVERS, leave_out_losses, refit_output
 
 LOSSES = [Poisson(), Huber(0.5), Logistic(), CrossEntropy()]
 #: Relative distance to the optimum: the parabolas above Huber's loss converge linearly.
@@ -206,3 +207,31 @@ def test_a_copy_of_a_neuron_can_be_left_out_for_nothing(loss):
     losses = leave_out_losses(refit_fully(twins, problem), problem)
     assert float(losses[0]) < 1e-6
     assert float(losses[-1]) < 1e-6
+
+
+@pytest.mark.parametrize("loss", LOSSES, **NAMED)
+def test_without_the_matrix_the_minimum_is_the_same(loss, monkeypatch):
+    network, problem = random_case(loss, sizes=(3, 7, 5))
+    values = []
+    for unknowns in (1000, 10):
+        constants = dataclasses.replace(SOLVERS, dense_unknowns=unknowns, newton_steps=30)
+        monkeypatch.setattr("skgrow.solvers._output_layer.SOLVERS", constants)
+        refitted = refit_output(network, problem)
+        values.append(float(problem.objective(refitted)))
+        assert bool((leave_out_losses(refitted, problem) >= 0).all())
+    assert values[1] == pytest.approx(values[0], rel=CLOSE[type(loss)])
+    assert values[0] < 0.95 * float(problem.objective(network))
+
+
+def test_many_classes_take_no_matrix_of_all_output_weights():
+    """150 classes and 270 neurons: the matrix alone would take 13 GB."""
+    rng = np.random.default_rng(0)
+    c, width = 150, 270
+    network = MLP(
+        (4, width, c), torch.as_tensor(0.1 * rng.normal(size=5 * width + (width + 1) * c)), Activation("tanh")
+    )
+    Y = torch.as_tensor(np.eye(c)[np.arange(300) // 2])
+    problem = Problem(torch.as_tensor(rng.normal(size=(300, 4))), Y, loss=CrossEntropy(), penalty=L2(1.0))
+    before = float(problem.objective(network))
+    assert float(problem.objective(refit_output(network, problem))) < 0.9 * before
+    assert leave_out_losses(network, problem).shape == (width,)
