@@ -37,6 +37,12 @@ NO_SPREAD = 1e-6
 #: Means of counts are at least this share of the largest one: their logarithms become units.
 LEAST_MEAN = 1e-12
 
+# training ------------------------------------------------------------------------------------------------------
+
+#: Decrease of the objective by an iteration, and iterations without it, after which training counts as converged where
+#: a budget ends it: those of MLPRegressor.
+PROGRESS, PROGRESS_PATIENCE = 1e-4, 10
+
 # objectives and penalties --------------------------------------------------------------------------------------
 
 #: Change of an objective, relative to its size, that counts as rounding.

@@ -14,6 +14,7 @@ from sklearn.base import BaseEstimator, _fit_context
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
+from skgrow._messages import shorten
 from skgrow.estimators._callbacks import CallbackSupportMixin, Reporter, with_callbacks
 from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
 from skgrow.estimators._parameters import build
@@ -31,15 +32,19 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def all_or_nothing(method: F) -> F:
-    """Make a method that learns leave the estimator as it was if it fails, or is interrupted before it has a result."""
+    """Make a method that learns leave the estimator as it was if it fails, or is interrupted before it has a result.
+
+    Whatever was given, the message stays readable.
+    """
 
     @wraps(method)
     def learns(self: BaseNetwork, *args: Any, **kwargs: Any) -> Any:
         before = vars(self).copy()
         try:
             return method(self, *args, **kwargs)
-        except BaseException:
+        except BaseException as error:
             self.__dict__ = before
+            shorten(error)
             raise
 
     return cast(F, learns)
@@ -163,7 +168,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         report = Reporter(self, {"X": data.X, "y": data.y}, lambda network: self._reconstruction(task, network))
         result = train(task, settings, report)
         completed(lambda: self._store(task, result))
-        report.close()
+        report.close(result.stop_reason)
         return self
 
     def _validated(self, X: Any, y: Any, sample_weight: Any, X_val: Any, y_val: Any, weight_val: Any) -> Data:
@@ -224,7 +229,6 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         """Train a fitted network on a further batch, and let it grow on a plateau."""
         import torch
 
-        from skgrow.solvers import Adam
         from skgrow.training import Data, Progress, Task, train_batch
 
         X = validate_X(self, X, reset=False)
@@ -238,9 +242,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         moments = {key: torch.as_tensor(value.copy()) for key, value in self._moments.items()}
         network = cast("Network", task.previous)
         before = Progress(network, self.alpha_, self._total_weight, moments, self._batch_losses, self.n_iter_)
-        preconditioner = None if self.preconditioner is None else build("preconditioner", self.preconditioner)
-        solver = Adam(self.learning_rate_init, batch_size=self.batch_size, preconditioner=preconditioner)
-        grown = None
+        solver, grown = self._batch_solver(settings.solver), None
         if grow is not None:
 
             def grown(network: Network, problem: Any, generator: torch.Generator) -> Any:
@@ -312,6 +314,13 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             return build("solver", "auto", mini_batch=build("solver", "adam", **self._rates("adam")))
         return build("solver", given)
 
+    def _batch_solver(self, solver: Any) -> Any:
+        """Return the solver of ``partial_fit``: the one given, or its part, that takes mini-batches, or Adam."""
+        from skgrow.solvers import MiniBatchSolver
+
+        found = solver if isinstance(solver, MiniBatchSolver) else getattr(solver, "mini_batch", None)
+        return build("solver", "adam", **self._rates("adam")) if found is None else found
+
     def _rates(self, solver: str) -> dict[str, Any]:  # noqa: ARG002
         """Return the parameters of a named mini-batch solver."""
         return {"learning_rate_init": self.learning_rate_init, "batch_size": self.batch_size}
@@ -332,6 +341,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         self.best_loss_ = result.best_loss
         self.alpha_ = trained.alpha
         self.validation_scores_ = result.validation_scores
+        self.best_validation_score_ = result.best_validation_score
+        self.stop_reason_ = result.stop_reason
         for name, value in (self._said_of_targets(task) | result.found).items():
             setattr(self, name, value)
 

@@ -77,8 +77,12 @@ class Reporter:
             )
         )
 
-    def close(self) -> None:
-        """Report that the fit has ended."""
+    def close(self, reason: str) -> None:
+        """Report that the fit has ended, and why training had."""
+        if self.estimator.verbose:
+            from skgrow.training import STOP_REASONS
+
+            _logger.info("training ended by %s: %s", reason, STOP_REASONS[reason])
         if self.context is not None:
             attributes = self.attributes
             self.context.call_on_fit_task_end(

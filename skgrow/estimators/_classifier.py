@@ -11,6 +11,7 @@ from sklearn.utils import check_array, compute_class_weight, compute_sample_weig
 from sklearn.utils._missing import is_pandas_na, is_scalar_nan
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
+from skgrow._messages import shown
 from skgrow.estimators._base import BaseNetwork, all_or_nothing, as_given
 from skgrow.estimators._callbacks import with_callbacks
 from skgrow.estimators._data import is_tensor, one_column, shareable, validate_sample_weight, validate_X
@@ -51,7 +52,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
             return y.astype(float)
         unknown = np.setdiff1d(y, self.classes_)
         if len(unknown):
-            raise ValueError(f"y has classes {unknown.tolist()} that are not among {self.classes_.tolist()}.")
+            raise ValueError(f"y has classes {shown(unknown)} that are not among {shown(self.classes_)}.")
         place = np.searchsorted(self.classes_, y)
         return place.astype(float)[:, None] if len(self.classes_) == 2 else np.eye(len(self.classes_))[place]
 
@@ -82,11 +83,12 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
-        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
+        """Update the network by one pass over a batch of data, and grow it when progress is slow.
 
         The first call fixes classes and standardization and trains a first network on its batch. Later calls train on
         their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, the
-        network grows.
+        network grows. Passes are made by ``solver`` if it takes mini-batches, and by Adam otherwise, with the initial
+        rate in every call.
 
         Parameters
         ----------
@@ -112,9 +114,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         given = None if classes is None else np.unique(_sortable(classes, "classes"))
         if hasattr(self, "coefs_"):
             if given is not None and not np.array_equal(given, self.classes_):
-                raise ValueError(
-                    f"classes must be {self.classes_.tolist()} as in the first call; got {given.tolist()}."
-                )
+                raise ValueError(f"classes must be {shown(self.classes_)} as in the first call; got {shown(given)}.")
             return self._update(X, y, sample_weight)
         if given is None:
             raise ValueError("classes must be passed on the first call to partial_fit; got classes=None.")

@@ -185,7 +185,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         least twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
 
     max_neurons : int, default=100
-        Largest number of hidden neurons.
+        Largest number of hidden neurons; ``stop_reason_`` says whether it has ended growth.
 
     patience : int, default=3
         Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
@@ -195,7 +195,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
     max_stage_iter : int, default=200
         Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
-        networks within a growth are not counted.
+        networks within a growth are not counted. A ConvergenceWarning says if the network returned needed them all
+        and the schedule is none of given epochs.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
@@ -307,6 +308,18 @@ class GrowingRegressor(Growing, NetworkRegressor):
     validation_scores_ : list of float or None
         Share of the loss of a constant that is explained on the validation data after every stage, R^2 for the squared
         error; None without validation data.
+
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why growth ended: ``"criterion"`` (not better after ``patience`` growths), ``"min_decrease"`` (new neurons
+        promise less, or fewer nats than they have parameters), ``"no_proposal"`` (none lower the loss), ``"undone"``
+        (the last growth was), ``"max_neurons"`` (growth had gone on, and a larger number may predict better),
+        ``"max_parameters"`` (no larger network is judged without validation data; ``early_stopping=True`` may predict
+        better), ``"schedule"``, with ``penalty="path"`` ``"duality_gap"`` (closed), or
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``. Of an average that of the network of largest weight; the
+        last rows of all paths have theirs in ``history_``.
 
     n_parameters_ : int
         Number of weights and biases.
@@ -606,7 +619,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
         least twice the number of outputs if there are several. Three ReLU neurons can form a hat function.
 
     max_neurons : int, default=100
-        Largest number of hidden neurons.
+        Largest number of hidden neurons; ``stop_reason_`` says whether it has ended growth.
 
     patience : int, default=1
         Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
@@ -616,7 +629,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
 
     max_stage_iter : int, default=200
         Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
-        networks within a growth are not counted.
+        networks within a growth are not counted. A ConvergenceWarning says if the network returned needed them all
+        and the schedule is none of given epochs.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
@@ -712,6 +726,18 @@ class GrowingClassifier(Growing, NetworkClassifier):
     validation_scores_ : list of float or None
         Share of the validation data's entropy that is explained (one minus its cross-entropy over that of constant
         probabilities) after every stage; None without validation data.
+
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why growth ended: ``"criterion"`` (not better after ``patience`` growths), ``"min_decrease"`` (new neurons
+        promise less, or fewer nats than they have parameters), ``"no_proposal"`` (none lower the loss), ``"undone"``
+        (the last growth was), ``"max_neurons"`` (growth had gone on, and a larger number may predict better),
+        ``"max_parameters"`` (no larger network is judged without validation data; ``early_stopping=True`` may predict
+        better), ``"schedule"``, with ``penalty="path"`` ``"duality_gap"`` (closed), or
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``. Of an average that of the network of largest weight; the
+        last rows of all paths have theirs in ``history_``.
 
     n_parameters_ : int
         Number of weights and biases.

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
+import numpy as np
 from sklearn.base import clone
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from skgrow.estimators._base import BaseNetwork
@@ -50,7 +51,7 @@ class Multilevel(BaseNetwork):
         "schedule": [None, *component("schedule")],
         "solver": component("solver", only=("lbfgs", "adam", "sgd")),
         "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
     }
 
     n_levels_: int
@@ -254,13 +255,14 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         Of ``"sgd"``, in [0, 1).
 
     max_iter : int, default=200
-        Largest number of epochs (solver iterations) on every level.
+        Largest number of epochs (solver iterations) on every level. A ConvergenceWarning says if those of the finest
+        were used up while the objective fell by ``tol``.
 
     tol : float, default=1e-4
         Relative gain of the objective (or validation loss) that counts as progress.
 
-    n_iter_no_change : int, default=10
-        Epochs without progress after which training ends.
+    n_iter_no_change : int or np.inf, default=10
+        Epochs without progress after which training ends; ``np.inf``: never.
 
     early_stopping : "auto", bool or int, default=100
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -339,6 +341,13 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         Share of the validation loss of a constant that is explained after every stage on the finest level; None without
         validation data.
 
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no progress in ``n_iter_no_change`` epochs), ``"max_iter"``,
+        ``"target_loss"``, ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
+
     n_parameters_ : int
         Number of weights and biases.
 
@@ -412,7 +421,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         momentum: float = 0.9,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         early_stopping: str | bool | int = 100,
         validation_fraction: float = 0.1,
         standardize: bool = True,
@@ -527,13 +536,14 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         Of ``"sgd"``, in [0, 1).
 
     max_iter : int, default=200
-        Largest number of epochs (solver iterations) on every level.
+        Largest number of epochs (solver iterations) on every level. A ConvergenceWarning says if those of the finest
+        were used up while the objective fell by ``tol``.
 
     tol : float, default=1e-4
         Relative gain of the objective (or validation loss) that counts as progress.
 
-    n_iter_no_change : int, default=10
-        Epochs without progress after which training ends.
+    n_iter_no_change : int or np.inf, default=10
+        Epochs without progress after which training ends; ``np.inf``: never.
 
     early_stopping : "auto", bool or int, default=100
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -611,6 +621,13 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         Share of the validation data's entropy that is explained after every stage on the finest level; None without
         validation data.
 
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no progress in ``n_iter_no_change`` epochs), ``"max_iter"``,
+        ``"target_loss"``, ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
+
     n_parameters_ : int
         Number of weights and biases.
 
@@ -681,7 +698,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         momentum: float = 0.9,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         early_stopping: str | bool | int = 100,
         validation_fraction: float = 0.1,
         standardize: bool = True,

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sklearn.utils._param_validation import Interval, StrOptions
+import numpy as np
+from sklearn.utils._param_validation import Interval, Options, StrOptions
 
 from skgrow.estimators._base import BaseNetwork
 from skgrow.estimators._classifier import NetworkClassifier
@@ -26,7 +27,7 @@ class Preconditioned(BaseNetwork):
         **BY_EPOCHS,
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
         "stage_epochs": [Interval(Integral, 1, None, closed="left")],
         "report_layers": ["boolean"],
     }
@@ -108,13 +109,14 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         Of ``"sgd"``, in [0, 1).
 
     max_iter : int, default=200
-        Epochs (solver iterations) in all.
+        Epochs (solver iterations) in all. A ConvergenceWarning says if they were used up while the objective fell
+        by ``tol``.
 
     tol : float, default=1e-4
         Relative gain of the objective (or validation loss) that counts as progress.
 
-    n_iter_no_change : int, default=10
-        Epochs without progress after which training ends.
+    n_iter_no_change : int or np.inf, default=10
+        Epochs without progress after which training ends; ``np.inf``: never.
 
     stage_epochs : int, default=5
         Epochs of a stage: after each there is a row of the history, and the validation loss is looked at.
@@ -191,6 +193,13 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
     validation_scores_ : list of float or None
         Share of the validation loss of a constant that is explained after every stage; None without validation data.
 
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no progress in ``n_iter_no_change`` epochs), ``"max_iter"``,
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
+
     n_parameters_ : int
         Number of weights and biases.
 
@@ -253,7 +262,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         momentum: float = 0.9,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         stage_epochs: int = 5,
         report_layers: bool = False,
         early_stopping: str | bool | int = False,
@@ -336,13 +345,14 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         Of ``"sgd"``, in [0, 1).
 
     max_iter : int, default=200
-        Epochs (solver iterations) in all.
+        Epochs (solver iterations) in all. A ConvergenceWarning says if they were used up while the objective fell
+        by ``tol``.
 
     tol : float, default=1e-4
         Relative gain of the objective (or validation loss) that counts as progress.
 
-    n_iter_no_change : int, default=10
-        Epochs without progress after which training ends.
+    n_iter_no_change : int or np.inf, default=10
+        Epochs without progress after which training ends; ``np.inf``: never.
 
     stage_epochs : int, default=5
         Epochs of a stage: after each there is a row of the history, and the validation loss is looked at.
@@ -418,6 +428,13 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
     validation_scores_ : list of float or None
         Share of the validation data's entropy that is explained after every stage; None without validation data.
 
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no progress in ``n_iter_no_change`` epochs), ``"max_iter"``,
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
+
     n_parameters_ : int
         Number of weights and biases.
 
@@ -479,7 +496,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         momentum: float = 0.9,
         max_iter: int = 200,
         tol: float = 1e-4,
-        n_iter_no_change: int = 10,
+        n_iter_no_change: float = 10,
         stage_epochs: int = 5,
         report_layers: bool = False,
         early_stopping: str | bool | int = False,

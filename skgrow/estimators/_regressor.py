@@ -49,11 +49,12 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
-        """Update the network by one pass of Adam over a batch of data, and grow it when progress is slow.
+        """Update the network by one pass over a batch of data, and grow it when progress is slow.
 
         The first call fixes the standardization and trains a first network on its batch. Later calls train on
         their batch alone; when the losses of the batches have reached a plateau, in the sense of ``schedule``, the
-        network grows. What is known of the noise stays that of the last ``fit``.
+        network grows. Passes are made by ``solver`` if it takes mini-batches, and by Adam otherwise, with the initial
+        rate in every call. What is known of the noise stays that of the last ``fit``.
 
         Parameters
         ----------

@@ -171,7 +171,8 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         Factor of the learning rate of parameters that are inserted during training (``"adam"`` and ``"sgd"``).
 
     max_iter : int, default=200
-        Epochs (solver iterations) in all.
+        Epochs (solver iterations) in all. A ConvergenceWarning says if they ended the last stage before ``schedule``
+        did, while the objective fell by 1e-4 an epoch, unless the schedule is one of given epochs.
 
     patience : int, default=3
         Stages without improvement of the validation loss after which training ends.
@@ -253,6 +254,15 @@ class SensLIRegressor(Inserting, NetworkRegressor):
 
     validation_scores_ : list of float or None
         Share of the validation loss of a constant that is explained after every stage; None without validation data.
+
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no better validation loss in ``patience`` stages), ``"tau"`` (no merit
+        reaches it), ``"no_proposal"`` (merits are zero), ``"undone"`` (the last insertion was), ``"max_layers"`` (a
+        larger number may predict better), ``"schedule"``, ``"max_iter"``,
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
 
     n_parameters_ : int
         Number of weights and biases.
@@ -444,7 +454,8 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         Factor of the learning rate of parameters that are inserted during training (``"adam"`` and ``"sgd"``).
 
     max_iter : int, default=200
-        Epochs (solver iterations) in all.
+        Epochs (solver iterations) in all. A ConvergenceWarning says if they ended the last stage before ``schedule``
+        did, while the objective fell by 1e-4 an epoch, unless the schedule is one of given epochs.
 
     patience : int, default=3
         Stages without improvement of the validation loss after which training ends.
@@ -525,6 +536,15 @@ class SensLIClassifier(Inserting, NetworkClassifier):
 
     validation_scores_ : list of float or None
         Share of the validation data's entropy that is explained after every stage; None without validation data.
+
+    best_validation_score_ : float or None
+        Largest of them of a stage that was not undone; None without validation data.
+
+    stop_reason_ : str
+        Why training ended: ``"criterion"`` (no better validation loss in ``patience`` stages), ``"tau"`` (no merit
+        reaches it), ``"no_proposal"`` (merits are zero), ``"undone"`` (the last insertion was), ``"max_layers"`` (a
+        larger number may predict better), ``"schedule"``, ``"max_iter"``,
+        ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
 
     n_parameters_ : int
         Number of weights and biases.

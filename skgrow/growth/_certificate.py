@@ -183,6 +183,7 @@ class CertificatePolicy:
 
     def __post_init__(self) -> None:
         self.least, self.stale = math.inf, 0
+        self.stop_reason: str | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:  # noqa: ARG002
         """Answer with the current network and new neurons without output weights, or None at the end."""
@@ -200,7 +201,13 @@ class CertificatePolicy:
         # the last rounds, which close the gap, lower the objective by no more than rounding
         self.stale = self.stale + 1 if objective >= self.least * (1 - SAME_OBJECTIVE) else 0
         self.least = min(objective, self.least)
-        if gap <= self.tol * objective or maximum <= problem.alpha or room <= 0 or self.stale > GROWTH.stale_additions:
+        if gap <= self.tol * objective or maximum <= problem.alpha:
+            self.stop_reason = "duality_gap"
+        elif self.stale > GROWTH.stale_additions:
+            self.stop_reason = "criterion"
+        elif room <= 0:
+            self.stop_reason = "max_neurons"
+        if self.stop_reason is not None:
             return None
         V = V[values > problem.alpha][:room]
         wider, kept = widen(network, 0, V[:, :-1], V[:, -1], V.new_zeros(network.layer_sizes[-1], len(V)))

@@ -36,6 +36,8 @@ class Member:
         Of a linear model the map without a layer of identities: its parameters are those that the data determine.
     curvature : Curvature, optional
         At the network, if it was computed.
+    stop_reason : str
+        Why its growth ended, empty if it has not grown.
     """
 
     trained: Trained
@@ -44,6 +46,7 @@ class Member:
     shares: Sequence[float] = (1.0,)
     plain: MLP | None = None
     curvature: Any = None
+    stop_reason: str = ""
 
     @property
     def problem(self) -> Problem:

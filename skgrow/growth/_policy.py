@@ -52,6 +52,8 @@ class GrowthPolicy:
         Neurons per block.
     max_neurons : int
         Budget of hidden neurons.
+    budget : str
+        What that is, as a reason why growth ends.
     max_extensions : int or None
         Blocks per growth; None: as many as make about a quarter of the neurons there are.
     n_exchanges : int
@@ -91,8 +93,10 @@ class GrowthPolicy:
     n_penalties: int = 0
     merge_tol: float = 1e-6
     expensive: bool = False
+    budget: str = "max_neurons"
 
     def __post_init__(self) -> None:
+        self.stop_reason: str | None = None
         self.stages = 0
         self.exchanges = 0
         self.attempt = 0
@@ -116,23 +120,33 @@ class GrowthPolicy:
     def _growth(self, current: Trained, history: History) -> Action | None:
         last = history[-1]
         if self.expensive and not last["accepted"]:
+            self.stop_reason = "undone"
             return None
         proposals = self.proposals(current.network, current.problem)
         decrease = max((p.block.score for p in proposals), default=0.0)
         last |= self.indicators(current.network, current.problem, proposals)
         room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
-        ended = (
-            self.schedule.finished(current.loss, self.stages)
-            or self.stale >= self.patience
-            or not last["accepted"]
-            or room <= 0
-        )
-        if ended or decrease <= self.min_decrease * current.loss:
-            return None
-        if not self._may_pay(current, proposals):
+        self.stop_reason = self._ended(current, last, proposals, decrease, room)
+        if self.stop_reason is not None:
             return None
         self.stages += 1
         return self._grow(current, current.problem.rule.freed(current.problem), proposals, room)
+
+    def _ended(
+        self, current: Trained, last: dict[str, Any], proposals: list[Proposal], decrease: float, room: int
+    ) -> str | None:
+        """Return why growth ends, budgets last, or None if it goes on."""
+        if self.schedule.finished(current.loss, self.stages):
+            return "schedule"
+        if self.stale >= self.patience:
+            return "criterion"
+        if not last["accepted"]:
+            return "undone"
+        if not decrease > 0:
+            return "no_proposal"
+        if decrease <= self.min_decrease * current.loss or not self._may_pay(current, proposals):
+            return "min_decrease"
+        return self.budget if room <= 0 else None
 
     def _may_pay(self, current: Trained, proposals: list[Proposal]) -> bool:
         """Whether a classifier that no validation data judge has a nat of likelihood left for each new parameter.

@@ -37,6 +37,7 @@ from skgrow.training import (
     descend,
     fit,
     interrupted,
+    warn_unconverged,
 )
 
 
@@ -157,7 +158,7 @@ class _Growth:
         self.found: dict[str, Any] = {}
         #: Values of the criterion that the activation before has reached, if a fit is expensive.
         self.rival: list[float] = []
-        self.stopped = False
+        self.stopped, self.stop_reason = False, ""
 
     def result(self) -> Result:
         """Grow all members, combine them, and say what is known of the outcome."""
@@ -186,7 +187,7 @@ class _Growth:
                 if not grown:
                     raise
                 interrupted()
-                self.stopped = True
+                self.stopped, self.stop_reason = True, "interrupted"
                 if start is None:
                     break
                 with task.threads():
@@ -210,7 +211,11 @@ class _Growth:
         if best.parts:
             self.history.append(completed(lambda: self._row_of_average(best)))
             completed(lambda: self._report_average(best))
-        return completed(lambda: self._said_of(best))
+        reason = self._reason(best, grown)
+        unsettled = [part for part in best.parts or [best] if not part.trained.settled]
+        if unsettled and not (self.stop_reason or getattr(settings.schedule, "waits", False)):
+            warn_unconverged("max_stage_iter", settings.max_iter)
+        return completed(lambda: self._said_of(best, reason))
 
     @staticmethod
     def _require_certifiable(parts: Sequence[MLP]) -> None:
@@ -245,7 +250,8 @@ class _Growth:
     def _member(self, name: str, start: MLP | None, max_neurons: int) -> Member:
         """Grow a network of one activation, from ``start`` if there is one; leave that as it is if ``stopped``."""
         monitor = _RaceMonitor(self.task, self.report, name, self.rival)
-        monitor.stopped = self.stopped
+        if self.stopped:
+            monitor.stop(self.stop_reason)
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
         trained = grown(name, start, max_neurons, monitor, history)
@@ -258,7 +264,10 @@ class _Growth:
         trained.row += offset
         self.loss_curve += monitor.loss_curve
         self.stopped = monitor.stopped
-        return Member(trained, name)
+        reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
+        if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
+            self.stop_reason = reason
+        return Member(trained, name, stop_reason=reason)
 
     def _grown(
         self, name: str, start: MLP | None, max_neurons: int, monitor: _RaceMonitor, history: History
@@ -268,8 +277,9 @@ class _Growth:
         problem, criterion = self._problem(smooth=not activation.is_piecewise_linear)
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
-        max_neurons = self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
+        room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(task, settings, solver, max_neurons, monitor, generator)
+        policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
         if start is None:
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
@@ -333,7 +343,7 @@ class _Growth:
         problem = task.problem(task.everything, penalty=best.problem.penalty, support=GROWTH.kink_support)
         max_iter = self.settings.max_iter
         state = descend(best.network, problem, solver, Plateau(), max_iter=max_iter, monitor=monitor.aside())
-        row = history[best.row] | {"action": "refit", "parent": None, "validation_loss": math.nan}
+        row = history[best.row] | {"action": "refit", "parent": None, "stop_reason": None, "validation_loss": math.nan}
         best.network, best.row = state.network, len(history)
         best.loss = row["train_loss"] = float(problem.data_loss(best.network))
         history.append(row)
@@ -357,7 +367,7 @@ class _Growth:
         W, b = plain.network.weights[0], plain.network.biases[0]
         trained = replace(plain, network=linear(W, b), row=len(self.history))
         seconds = time.perf_counter() - started
-        row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True}
+        row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True, "stop_reason": None}
         row |= trained.entries(criterion) | {"activation": "identity"}
         self.history.append(row)
         StageMonitor(task, self.report, "identity").stage(row, trained.network)
@@ -379,6 +389,7 @@ class _Growth:
             "epoch": len(self.loss_curve),
             "action": "average",
             "parent": None,
+            "stop_reason": None,
             "activation": best.name,
         }
         mean.row = len(history)
@@ -389,7 +400,14 @@ class _Growth:
 
     # results -----------------------------------------------------------------------------------------------
 
-    def _said_of(self, best: Member) -> Result:
+    def _reason(self, best: Member, grown: Sequence[Member]) -> str:
+        """Return why growth ended: of all of it, or of the network of largest weight that has grown."""
+        shares = zip(best.shares, best.parts or [best], strict=True)
+        reasons = [part.stop_reason for _, part in sorted(shares, key=lambda pair: -pair[0]) if part.stop_reason]
+        leader = max(grown, key=lambda member: member.trained.criterion)
+        return next((reason for reason in (self.stop_reason, *reasons) if reason), leader.stop_reason)
+
+    def _said_of(self, best: Member, reason: str) -> Result:
         """Return the result: evidence, noise and uncertainty from the curvature at the network."""
         task, trained, problem = self.task, best.trained, best.problem
         history = self.history
@@ -418,6 +436,7 @@ class _Growth:
             self.loss_curve,
             min(row["train_loss"] for row in history),
             task.validation_scores(history),
+            reason,
             found,
         )
 
@@ -454,4 +473,5 @@ class _RaceMonitor(StageMonitor):
         self.rows += 1
         behind = len(self.rival) >= self.rows and row["criterion"] < self.rival[self.rows - 1]
         self.beaten = self.rows == GROWTH.race_rows and behind and not self.stopped
-        self.stopped = self.stopped or self.beaten
+        if self.beaten:
+            self.stop("rival")

@@ -83,6 +83,7 @@ class InsertionPolicy:
     search: Any = None
     block_size: int = 1
     max_neurons: int = 1000
+    stop_reason: str | None = field(default=None, init=False)
     insertions: int = field(default=0, init=False)
     stale: int = field(default=0, init=False)
     undone: int = field(default=0, init=False)
@@ -128,17 +129,20 @@ class InsertionPolicy:
         """Return the network to go on with, or None, the places of old parameters, the decision and its reason."""
         network = current.network
         found = self.measure(network, last)
-        refused = None
+        refused, self.stop_reason = None, None
         if last["action"] != "train" and not last["accepted"]:
             self.undone += 1
             self.waiting = self.undone + 1
         self.waiting = max(0, self.waiting - 1)
         if self.waiting:  # the longer, the more often
-            refused = "a change was undone, since the loss had not fallen below that before it"
+            refused, self.stop_reason = (
+                "a change was undone, since the loss had not fallen below that before it",
+                "undone",
+            )
         elif self._out_of_patience():
-            refused = f"{self.stale} stages without a better criterion"
+            refused, self.stop_reason = f"{self.stale} stages without a better criterion", "criterion"
         elif self.schedule.finished(current.loss, self.insertions):
-            refused = "the schedule has ended"
+            refused, self.stop_reason = "the schedule has ended", "schedule"
         if refused is not None:
             return None, None, "end", refused
         return self._proposal(network, found)
@@ -167,8 +171,10 @@ class InsertionPolicy:
         count = len(found.merits)
         room = min(self.n_insert, self.max_layers - network.depth, count)
         if room <= 0:
+            self.stop_reason = "max_layers"
             return [], f"there are max_layers = {self.max_layers} layers"
         if found.vanishing:
+            self.stop_reason = "no_proposal"
             return [], (
                 "all merits are zero up to rounding: at a stationary point no layer helps to first order "
                 "(insert earlier, or train on other data)"
@@ -182,6 +188,7 @@ class InsertionPolicy:
             return order, f"smallest merit, {ratios[order[0]]:.3g} times the mean"
         order = [i for i in order if ratios[i] >= self.tau]
         if not order:
+            self.stop_reason = "tau"
             return [], f"the largest merit is {max(ratios):.3g} times the mean, below tau = {self.tau:g}"
         return order, f"largest merit, {ratios[order[0]]:.3g} times the mean"
 

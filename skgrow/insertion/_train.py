@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from sklearn.base import BaseEstimator
 
+from skgrow._tolerances import PROGRESS, PROGRESS_PATIENCE
 from skgrow.criteria import Objective
 from skgrow.insertion._policy import InsertionPolicy
 from skgrow.networks import Activation, Architecture, Network, glorot
 from skgrow.problem import L2, Problem
-from skgrow.training import History, Report, Result, Settings, StageMonitor, Task, completed, fit
+from skgrow.training import History, Report, Result, Settings, StageMonitor, Task, completed, fit, warn_unconverged
 
 
 class Selection(BaseEstimator):
@@ -174,6 +175,10 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
                 completed(lambda: policy.measure(best.network, row), monitor)  # noqa: B023
     for row in history:
         row["activation"] = network.activation.name
+    reason = history[-1]["stop_reason"]
+    settled = monitor.converged or monitor.due or monitor.stands_still(PROGRESS, PROGRESS_PATIENCE)
+    if reason == "max_iter" and not (settled or settings.schedule.waits):
+        warn_unconverged("max_iter", settings.max_iter)
     last = history[best.row]
     return Result(
         best,
@@ -181,6 +186,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
         monitor.loss_curve,
         min(row["train_loss"] for row in history),
         completed(lambda: task.validation_scores(history), monitor),
+        reason,
         {"merits_": last["merits"], "merit_ratios_": last["merit_ratios"]},
     )
 

@@ -219,6 +219,8 @@ def nested_iteration(
             state=state,
         )
         history[row] |= {"level": level, "work": list(levels[level].work.units), "corrections": []}
+        if not monitor.stopped:
+            history[row]["stop_reason"] = "schedule" if trained.settled else "max_iter"
         finer, transfer = levels[level - 1], _transfer(levels[level])
 
         def refined() -> tuple[Network, Any]:

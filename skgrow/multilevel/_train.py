@@ -27,6 +27,7 @@ from skgrow.training import (
     Task,
     completed,
     fit,
+    stages_of,
 )
 
 
@@ -138,7 +139,7 @@ class MGOptSettings(Settings):
     coarse_solver: Solver | None
     max_iter: int
     tol: float
-    n_iter_no_change: int
+    n_iter_no_change: float
 
     def template(self, d: int, c: int) -> Network:
         """Return a network of zero weights on the finest level."""
@@ -200,6 +201,11 @@ class _CoarseMonitor(Monitor):
     def stopped(self, value: bool) -> None:
         self.finest.stopped = value or self.finest.stopped
 
+    def stop(self, reason: str) -> None:
+        """End training on all levels."""
+        self.stop_reason = reason
+        self.finest.stop(reason)
+
     def stage(self, row: dict[str, Any], network: Network) -> None:  # noqa: ARG002
         """Report the row."""
         if self.report is not None:
@@ -243,7 +249,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         first = len(history)
         policy = MGOptPolicy(
             settings.tol,
-            -(-settings.n_iter_no_change // cycle.check_every),
+            stages_of(settings.n_iter_no_change, cycle.check_every),
             levels=levels,
             solvers=solvers,
             hierarchy=hierarchy,
@@ -277,6 +283,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         monitor.loss_curve,
         min(row["train_loss"] for row in finest),
         completed(lambda: task.validation_scores(finest), monitor),
+        policy.ended(history, monitor, settings),
         {"n_levels_": n_levels},
     )
 

@@ -20,6 +20,7 @@ from skgrow.training import (
     Trained,
     completed,
     fit,
+    stages_of,
 )
 
 
@@ -50,7 +51,7 @@ class FixedSettings(Settings):
     max_iter: int
     stage_epochs: int
     tol: float
-    n_iter_no_change: int
+    n_iter_no_change: float
     report_layers: bool
 
     def template(self, d: int, c: int) -> Network:
@@ -88,7 +89,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
     def layers(trained: Trained) -> dict[str, Any]:
         return trained.state.report(trained.network, problem)
 
-    patience = -(-settings.n_iter_no_change // settings.stage_epochs)
+    patience = stages_of(settings.n_iter_no_change, settings.stage_epochs)
     policy = FixedPolicy(settings.tol, patience, layers if settings.report_layers else None)
     monitor, history = StageMonitor(task, report, "mlp", settings.max_iter), History()
     with task.threads():
@@ -113,4 +114,5 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
         monitor.loss_curve,
         min(row["train_loss"] for row in history),
         completed(lambda: task.validation_scores(history), monitor),
+        policy.ended(history, monitor, settings),
     )

@@ -1,10 +1,20 @@
 """The one training loop: descend, let the policy act, keep what is better, remember everything."""
 
 from skgrow.training._batch import train_batch
-from skgrow.training._fixed import FixedPolicy
+from skgrow.training._fixed import FixedPolicy, stages_of
 from skgrow.training._history import History
-from skgrow.training._loop import Action, Policy, Trained, completed, descend, fit, interrupted, measured
-from skgrow.training._monitor import Monitor, Report, StageMonitor
+from skgrow.training._loop import (
+    Action,
+    Policy,
+    Trained,
+    completed,
+    descend,
+    fit,
+    interrupted,
+    measured,
+    warn_unconverged,
+)
+from skgrow.training._monitor import STOP_REASONS, Monitor, Report, StageMonitor
 from skgrow.training._penalty_rules import ByEvidence, InRounds, first_fixed_point, lowered, of_average
 from skgrow.training._regime import BUDGETS, GrowthRegime, Regime, is_evidence_cheap, resolve_device
 from skgrow.training._result import Progress, Result
@@ -14,6 +24,7 @@ from skgrow.training._task import Data, Task
 
 __all__ = [
     "BUDGETS",
+    "STOP_REASONS",
     "Action",
     "AtEpochs",
     "ByEvidence",
@@ -46,5 +57,7 @@ __all__ = [
     "measured",
     "of_average",
     "resolve_device",
+    "stages_of",
     "train_batch",
+    "warn_unconverged",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,13 @@ from typing import Any
 import torch
 
 from skgrow.training._history import History
-from skgrow.training._loop import Action, Trained
+from skgrow.training._loop import Action, Trained, warn_unconverged
+from skgrow.training._monitor import Monitor
+
+
+def stages_of(n_epochs: float, length: int) -> float:
+    """Return the number of stages of a length that reach over so many epochs, which may be infinite."""
+    return n_epochs if math.isinf(n_epochs) else math.ceil(n_epochs / length)
 
 
 @dataclass
@@ -20,15 +27,16 @@ class FixedPolicy:
     ----------
     tol : float
         Gain of the criterion that counts, relative to its size.
-    patience : int
+    patience : float
         Stages without one after which training ends.
     report : callable, optional
         ``report(trained)`` returns further entries of the history's row.
     """
 
     tol: float
-    patience: int
+    patience: float
     report: Callable[[Trained], dict[str, Any]] | None = None
+    stop_reason: str | None = field(default=None, init=False)
     stale: int = field(default=0, init=False)
     reference: float = field(default=float("-inf"), init=False)
 
@@ -37,11 +45,26 @@ class FixedPolicy:
         last = history[-1]
         if self.report is not None:
             last |= self.report(current)
+        if self.stands_still(last):
+            self.stop_reason = "criterion"
+            return None
+        here = torch.arange(current.network.n_parameters, device=current.network.theta.device)
+        return Action("train", current.network, current, kept=here)
+
+    def stands_still(self, last: dict[str, Any]) -> bool:
+        """Whether the criterion does, at the stage of this row of the history."""
         if last["accepted"] and not last["criterion"] <= self.reference + self.tol * abs(self.reference):
             self.stale, self.reference = 0, last["criterion"]
         else:
             self.stale += 1
-        if self.stale >= self.patience:
-            return None
-        here = torch.arange(current.network.n_parameters, device=current.network.theta.device)
-        return Action("train", current.network, current, kept=here)
+        return self.stale >= self.patience
+
+    def ended(self, history: History, monitor: Monitor, settings: Any) -> str:
+        """Return why training ended, and warn if that was its budget of iterations alone."""
+        last = history[-1]
+        if monitor.stop_reason == "max_iter":  # before the policy was asked about the last stage
+            if self.stands_still(last):
+                last["stop_reason"] = "criterion"
+            elif not (monitor.converged or monitor.stands_still(settings.tol, settings.n_iter_no_change)):
+                warn_unconverged("max_iter", settings.max_iter)
+        return last["stop_reason"]

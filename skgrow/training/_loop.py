@@ -89,6 +89,11 @@ class Trained:
         """Strength of the penalty."""
         return self.problem.alpha
 
+    @property
+    def settled(self) -> bool:
+        """Whether its descent ended by itself: it converged, or became as slow as the schedule says."""
+        return getattr(self.state, "settled", True)
+
     def entries(self, criterion: Criterion) -> dict[str, Any]:
         """Return what the history says of it, judged by this criterion."""
         known = self.evidence
@@ -106,7 +111,10 @@ class Trained:
 
 
 class Policy(Protocol):
-    """The only thing in which the estimators' training differs."""
+    """The only thing in which the estimators' training differs.
+
+    It may say by ``stop_reason`` why it has ended, see ``STOP_REASONS``.
+    """
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with the next action, or None to end."""
@@ -141,6 +149,7 @@ def descend(
         _warn_not_finite(monitor)
     # mini-batch solvers report means over an epoch, which do not compare with the objective at the start
     best, best_value, values = network, first if state.monotone else math.inf, [first if state.monotone else math.inf]
+    monitor.converged = monitor.due = False
     try:
         for _ in range(max_iter):
             if monitor.stopped:
@@ -153,7 +162,9 @@ def descend(
             if state.monotone or value < best_value:
                 best, best_value = state.network, value
             monitor.iteration(value)
-            if state.converged or schedule.due(values, monitor.epoch):
+            monitor.converged = state.converged
+            monitor.due = not state.converged and schedule.due(values, monitor.epoch)
+            if monitor.converged or monitor.due:
                 break
     except KeyboardInterrupt:
         interrupted(monitor)
@@ -163,15 +174,23 @@ def descend(
 
     if not state.monotone and best is not network and completed(is_worse, monitor):
         best = network
-    state.network = best
+    state.network, state.settled = best, monitor.converged or monitor.due
     return state
+
+
+def warn_unconverged(name: str, max_iter: int) -> None:
+    """Warn that a budget of iterations was used up before training converged."""
+    warn(
+        f"Maximum iterations ({name}={max_iter}) reached and the optimization hasn't converged yet.",
+        ConvergenceWarning,
+    )
 
 
 def interrupted(monitor: Monitor | None = None) -> None:
     """Tell the user, and stop training."""
     warn("Training interrupted by user.")
     if monitor is not None:
-        monitor.stopped = True
+        monitor.stop("interrupted")
 
 
 def completed(work: Callable[[], T], monitor: Monitor | None = None) -> T:
@@ -195,7 +214,7 @@ def _warn_not_finite(monitor: Monitor) -> None:
         "A smaller learning_rate_init or standardized data may help.",
         ConvergenceWarning,
     )
-    monitor.stopped = True
+    monitor.stop("not_finite")
 
 
 def measured(network: Network, problem: Problem, criterion: Criterion, state: Any = None) -> Trained:
@@ -324,6 +343,7 @@ def fit(
             "action": name,
             "parent": parent,
             "accepted": accepted,
+            "stop_reason": None,
         } | trained.entries(criterion)
         history.append(row)
         monitor.stage(row, trained.network)
@@ -351,4 +371,5 @@ def fit(
         interrupted(monitor)
     except torch.linalg.LinAlgError:
         _warn_not_finite(monitor)
+    history[-1]["stop_reason"] = monitor.stop_reason or getattr(policy, "stop_reason", None) or "no_proposal"
     return best

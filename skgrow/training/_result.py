@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,8 @@ class Result:
         Smallest training loss reached on the path.
     validation_scores : list of float or None
         Of the rows of the history.
+    stop_reason : str
+        Why training ended, one of :data:`STOP_REASONS`.
     found : dict
         What the method reports beyond that, by the names of fitted attributes.
     """
@@ -36,7 +39,17 @@ class Result:
     loss_curve: list[float]
     best_loss: float
     validation_scores: list[float] | None
+    stop_reason: str
     found: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def best_validation_score(self) -> float | None:
+        """Largest validation score of what was not undone; None without validation data."""
+        if self.validation_scores is None:
+            return None
+        rows = self.history[-len(self.validation_scores) :]
+        scores = [score for score, row in zip(self.validation_scores, rows, strict=True) if row["accepted"]]
+        return max((score for score in scores if math.isfinite(score)), default=math.nan)
 
 
 @dataclass(frozen=True)
