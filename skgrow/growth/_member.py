@@ -13,7 +13,7 @@ from torch import Tensor
 from skgrow._tolerances import LEAST_ALPHA
 from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
-from skgrow.problem import DenseCurvature, Problem, damped_cholesky
+from skgrow.problem import DenseCurvature, Problem, bounded, damped_cholesky
 from skgrow.solvers import output_gauss_newton
 from skgrow.training import BUDGETS, Trained, is_evidence_cheap
 
@@ -106,6 +106,6 @@ class Member:
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:
     """Return R with R R^T the covariance of the parameters, noise / n times the inverse of the damped matrix."""
-    factor = damped_cholesky(gram, alpha / n * mask)
+    factor = damped_cholesky(gram, bounded(alpha / n, mask.dtype) * mask)
     eye = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     return torch.linalg.solve_triangular(factor, eye, upper=False).T * math.sqrt(noise / n)

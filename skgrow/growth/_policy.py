@@ -317,7 +317,7 @@ class GrowthPolicy:
         The score is the decrease of the objective by that refit.
         """
         head, problem = head_of(network, problem)
-        return self._block_of_head(head, problem, size, refit_all) if head.layer_sizes[0] else None
+        return self._block_of_head(head, problem, size, refit_all)
 
     def _block_of_head(
         self, head: MLP, problem: Problem, size: int | None = None, refit_all: bool = True
@@ -354,6 +354,8 @@ class GrowthPolicy:
         size: int | None,
         operator: Any = None,
     ) -> Block | None:
+        if not X.shape[1]:
+            return None
         return self.search.search(
             X,
             E,

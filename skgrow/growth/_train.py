@@ -280,7 +280,7 @@ class _Growth:
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(task, settings, solver, max_neurons, monitor, generator)
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
-        if start is None:
+        if start is None or 0 in start.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
         elif start.activation.name != cast(Network, task.previous).activation.name:  # of an average

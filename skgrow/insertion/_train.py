@@ -124,6 +124,10 @@ class InsertionSettings(Settings):
         standardized = self.standardize
         return self.architecture.template(d, self.sizes, c, self.activation, standardized=standardized)
 
+    def takes_shift(self, d: int, c: int) -> bool:
+        """Whether the outputs have a bias."""
+        return self.template(d, c).has_bias[-1]
+
     def work(self, n: int, d: int, c: int) -> float:
         """Return about how many operations a pass over the data takes."""
         return n * self.template(d, c).flops

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from skgrow.multilevel._transfer import Transfer
 from skgrow.networks import Network
-from skgrow.problem import Penalty, PenaltySum, Problem
+from skgrow.problem import Penalty, PenaltySum, Problem, bounded
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Proximal(Penalty):
 
     def add_gradient(self, network: Network, n: float, gradient: Tensor) -> None:  # noqa: ARG002
         """Add its gradient to the vector given."""
-        gradient.add_(network.theta - self.anchor.theta, alpha=self.strength)
+        gradient.add_(network.theta - self.anchor.theta, alpha=bounded(self.strength, gradient.dtype))
 
 
 class CoarseCorrection(Penalty):

@@ -152,6 +152,10 @@ class MGOptSettings(Settings):
             return network
         return network.with_step(self.final_time / max(1, network.n_blocks))
 
+    def takes_shift(self, d: int, c: int) -> bool:
+        """Whether the outputs have a bias."""
+        return self.template(d, c).has_bias[-1]
+
     def work(self, n: int, d: int, c: int) -> float:
         """Return about how many operations a pass over the data takes."""
         return n * self.template(d, c).flops

@@ -10,7 +10,7 @@ from torch import Tensor
 from skgrow._tolerances import LEAST_DAMPING
 from skgrow.preconditioning._constants import PRECONDITIONING
 from skgrow.preconditioning._inner_products import InnerProduct
-from skgrow.problem import gram_matrix
+from skgrow.problem import bounded, gram_matrix
 
 
 class Covariance(InnerProduct):
@@ -138,6 +138,7 @@ class Covariance(InnerProduct):
 
     def damp(self, damping: float) -> None:
         r"""Set :math:`\gamma`."""
+        damping = bounded(damping, self.diagonal_.dtype)
         if damping != self.damping_:
             self.damping_, self._stale = damping, True
 
@@ -162,8 +163,13 @@ class Covariance(InnerProduct):
 
     def covariance(self) -> Tensor:
         """Return C as a matrix, in the structure chosen and without damping."""
-        eye = torch.eye(self.size_, dtype=self._zero.dtype, device=self._zero.device)
-        return self._times(eye) - self.damping_ * eye
+        if self.inverse_ is not None:
+            eye = torch.eye(self.size_, dtype=self._zero.dtype, device=self._zero.device)
+            return torch.linalg.inv(self.inverse_) - self.damping_ * eye
+        if self.moment_ is not None:
+            return self.moment_
+        diagonal, rows = self._parts(0.0)
+        return torch.diag(diagonal) + rows.T @ rows
 
     def apply(self, v: Tensor) -> Tensor:
         """Return ``v @ R``."""
@@ -173,11 +179,11 @@ class Covariance(InnerProduct):
         """Return ``v @ inverse(R)``."""
         return self._times(v) if self.side_ == "input" else self._divided(v)
 
-    def _parts(self) -> tuple[Tensor, Tensor]:
+    def _parts(self, damping: float) -> tuple[Tensor, Tensor]:
         """Return a diagonal D and rows U with C + damping = D + U^T U."""
         if self.structure == "dense":
-            return torch.full_like(self.diagonal_, self.damping_), self.rows_
-        return (self.diagonal_ - self.rows_.square().sum(0)).clamp_min(0) + self.damping_, self.rows_
+            return torch.full_like(self.diagonal_, damping), self.rows_
+        return (self.diagonal_ - self.rows_.square().sum(0)).clamp_min(0) + damping, self.rows_
 
     def _times(self, v: Tensor) -> Tensor:
         """Return ``v @ (C + damping)``."""
@@ -185,7 +191,7 @@ class Covariance(InnerProduct):
             return torch.linalg.solve(self.inverse_, v.reshape(-1, self.size_).T).T.reshape(v.shape)
         if self.moment_ is not None:
             return v @ self.moment_ + self.damping_ * v
-        diagonal, rows = self._parts()
+        diagonal, rows = self._parts(self.damping_)
         return v * diagonal + (v @ rows.T) @ rows
 
     def _divided(self, v: Tensor) -> Tensor:
@@ -215,7 +221,7 @@ class Covariance(InnerProduct):
         if self.moment_ is not None:
             self._dense = _inverse(self.moment_, damping)
             return
-        diagonal, self._rows = self._parts()
+        diagonal, self._rows = self._parts(self.damping_)
         self._diagonal = diagonal.clamp_min(damping)
         self._wood = self._rows / self._diagonal
         if len(self._rows):

@@ -6,6 +6,7 @@ where it keeps what it learns from samples.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, Self
@@ -81,7 +82,14 @@ class InnerProduct(BaseEstimator, ABC):
         """Return the eigenvalues of R, ascending."""
         eye = torch.eye(self.size_, dtype=self._zero.dtype, device=self._zero.device)
         matrix = self.apply(eye)
-        return torch.linalg.eigvalsh((matrix + matrix.T) / 2)
+        return eigenvalues((matrix + matrix.T) / 2)
+
+
+def eigenvalues(matrix: Tensor) -> Tensor:
+    """Return the eigenvalues of a symmetric matrix, ascending; of one that is not finite NaN."""
+    if not bool(torch.isfinite(matrix).all()):
+        return matrix.new_full((len(matrix),), math.nan)
+    return torch.linalg.eigvalsh(matrix.double()).to(matrix)
 
 
 class Euclidean(InnerProduct):

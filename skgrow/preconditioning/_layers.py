@@ -53,7 +53,7 @@ class Layer:
         if split == "pi" and isinstance(self.input, Covariance) and isinstance(self.output, Covariance):
             root = math.sqrt(gamma)
             variances = self.input.mean_variance(), self.output.mean_variance()
-            if min(variances) > 0:
+            if min(variances) > 0 and max(variances) < math.inf:
                 pi = math.sqrt(variances[0] / variances[1])
         for side, damping in ((self.input, pi * root), (self.output, root / pi)):
             side.damp(damping)

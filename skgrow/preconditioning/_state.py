@@ -15,6 +15,7 @@ from skgrow._tolerances import LEAST_RHO
 from skgrow.networks import MLP, LayerPass, Network
 from skgrow.preconditioning._constants import PRECONDITIONING
 from skgrow.preconditioning._covariance import Covariance
+from skgrow.preconditioning._inner_products import eigenvalues
 from skgrow.preconditioning._layers import Layer, fisher_seeds, learn, make_layers, widen_side
 from skgrow.problem import Problem
 
@@ -154,7 +155,8 @@ class State:
         linear = D.T @ gradient
         if not bool(torch.isfinite(quadratic).all() and torch.isfinite(linear).all()):
             return direction  # the loop finds that the loss is no longer finite
-        best = torch.linalg.lstsq(quadratic.double(), -linear.double()[:, None]).solution[:, 0].to(D)
+        driver = "gelsd" if D.device.type == "cpu" else None  # "gelsy" reads memory that it has not written
+        best = torch.linalg.lstsq(quadratic.double(), -linear.double()[:, None], driver=driver).solution[:, 0].to(D)
         step, promised = D @ best, float(linear @ best + 0.5 * best @ quadratic @ best)
         for _ in range(PRECONDITIONING.cuts):  # a bad model must not raise the loss
             got = float(batch.objective(network.with_theta(network.theta + step))) - objective
@@ -197,7 +199,10 @@ class State:
         The Frobenius-type norm of the gradient is :math:`\sqrt{\sum P_{kl} G_{kl}}` with the preconditioned gradient P.
         """
         _, gradient = problem.value_and_gradient(network)
-        divided = self.divide(network, gradient)
+        try:
+            divided = self.divide(network, gradient)
+        except torch.linalg.LinAlgError:  # of moments that are not finite
+            divided = torch.full_like(gradient, math.nan)
         plain, typed = [], []
         for w, b in network.slices:
             plain.append(float(torch.linalg.vector_norm(gradient[w.start : b.stop])))
@@ -206,7 +211,7 @@ class State:
         for name in ("input", "output"):
             sides = [getattr(layer, name) for layer in self.layers]
             if all(isinstance(side, Covariance) for side in sides):
-                spectra = [torch.linalg.eigvalsh(side.covariance()).clamp_min(0) for side in sides]
+                spectra = [eigenvalues(side.covariance()).clamp_min(0) for side in sides]
                 found[f"{name}_spectra"] = [s.to("cpu").double().numpy() for s in spectra]
         return found
 

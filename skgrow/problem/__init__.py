@@ -13,6 +13,7 @@ from skgrow.problem._losses import CrossEntropy, Huber, Logistic, Loss, Poisson,
 from skgrow.problem._named_operators import make_operator
 from skgrow.problem._operators import Operator, derivative, gradient, is_linear
 from skgrow.problem._penalties import L2, FixedAlpha, Follower, PathNorm, Penalty, PenaltySum, WeightedL2
+from skgrow.problem._precision import bounded
 from skgrow.problem._problem import Problem
 from skgrow.problem._reduction import (
     CHUNK_BYTES,
@@ -49,6 +50,7 @@ __all__ = [
     "SquaredError",
     "Units",
     "WeightedL2",
+    "bounded",
     "damped_cholesky",
     "derivative",
     "gauss_newton_work",

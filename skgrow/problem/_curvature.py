@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 from torch import Tensor
 
-from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES, TINY, TINY_SINGLE
+from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES
 from skgrow.networks import Network
+from skgrow.problem._precision import bounded, tiny
 from skgrow.problem._reduction import gram_matrix, sum_over_samples
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class DenseCurvature:
 
     def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:
         """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
-        factor = damped_cholesky(self.gram, ridge * penalised)
+        factor = damped_cholesky(self.gram, bounded(ridge, penalised.dtype) * penalised)
         return 2 * float(factor.diagonal().log().sum()), torch.cholesky_inverse(factor).diagonal()
 
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
@@ -256,11 +257,6 @@ class KroneckerCurvature:
 
 
 Curvature = DenseCurvature | KroneckerCurvature
-
-
-def tiny(dtype: torch.dtype) -> float:
-    """Return what takes the place of zero in numbers of a precision."""
-    return TINY if dtype == torch.float64 else TINY_SINGLE
 
 
 def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:

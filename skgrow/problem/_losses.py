@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import logsigmoid, softplus
 
 from skgrow._tolerances import WHOLE_NUMBER
+from skgrow.problem._precision import bounded
 
 if TYPE_CHECKING:
     from skgrow.problem._samples import Samples
@@ -223,7 +224,7 @@ class Huber(Loss):
 
     def in_units_of(self, samples: Samples, given: Samples) -> Huber:  # noqa: ARG002
         """Return the loss with ``epsilon`` in units of the target, by the noise of the samples."""
-        return Huber(self.epsilon * samples.noise_scale())
+        return Huber(bounded(self.epsilon * samples.noise_scale(), samples.Y.dtype))
 
     def value(self, F: Tensor, Y: Tensor) -> Tensor:
         """Return the loss of every sample."""

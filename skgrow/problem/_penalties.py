@@ -15,6 +15,7 @@ from sklearn.base import BaseEstimator
 from torch import Tensor
 
 from skgrow.networks import Network
+from skgrow.problem._precision import bounded
 
 if TYPE_CHECKING:
     from skgrow.problem._problem import Problem
@@ -85,7 +86,7 @@ class L2(Penalty):
     def add_gradient(self, network: Network, n: float, gradient: Tensor) -> None:
         """Add the gradient to the vector given."""
         free = network.slices[-1][1].start
-        gradient[:free].add_(network.theta[:free], alpha=self.alpha / n)
+        gradient[:free].add_(network.theta[:free], alpha=bounded(self.alpha / n, gradient.dtype))
 
 
 class WeightedL2(Penalty):
@@ -120,7 +121,7 @@ class WeightedL2(Penalty):
         """Add the gradient to the vector given."""
         weights = self.pattern(network) if self.weights is None else self.weights
         free = network.slices[-1][1].start
-        gradient[:free].addcmul_(network.theta[:free], weights[:free], value=self.alpha / n)
+        gradient[:free].addcmul_(network.theta[:free], weights[:free], value=bounded(self.alpha / n, gradient.dtype))
 
     def pattern(self, network: Network) -> Tensor:
         """Return the diagonal of P, shape (n_parameters,): the factors, and 0 for the output biases."""

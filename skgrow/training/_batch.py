@@ -56,7 +56,10 @@ def train_batch(
     problem = task.problem(penalty=L2(before.alpha * total / before.total_weight))
     state: Any = solver.seeded(generator).start(before.network, problem)
     state.restore(before.moments)
-    value = state.step()
+    try:
+        value = state.step()
+    except torch.linalg.LinAlgError:  # of a matrix that is not finite
+        value = math.nan
     if not math.isfinite(value):
         raise ValueError("The loss on this batch is not finite; the estimator is unchanged.")
     network, kept = state.network, None

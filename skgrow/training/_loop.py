@@ -168,6 +168,8 @@ def descend(
                 break
     except KeyboardInterrupt:
         interrupted(monitor)
+    except torch.linalg.LinAlgError:  # of a matrix that is not finite, though the objective still is
+        _warn_not_finite(monitor)
 
     def is_worse() -> bool:
         return not float(problem.objective(best)) <= first

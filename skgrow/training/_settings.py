@@ -60,6 +60,10 @@ class Settings:
         """Return a stored network in the form in which it is trained: here as it is."""
         return network
 
+    def takes_shift(self, d: int, c: int) -> bool:  # noqa: ARG002
+        """Whether the outputs have a bias, which takes up a shift in the units of the targets."""
+        return True
+
     def work(self, n: int, d: int, c: int) -> float:
         """Return about how many operations a pass over n rows of d features and c outputs takes."""
         raise NotImplementedError

@@ -123,6 +123,8 @@ class Task:
             elif settings.early_stopping is True:
                 raise ValueError("early_stopping=True needs a class of at least 2 samples; got one of every class.")
         kind = settings.loss.target_units if settings.operator is None else "size"
+        if kind == "log" and not settings.takes_shift(given.X.shape[1], given.Y.shape[1]):
+            kind = "none"
         if data.units is None:
             n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
             units = Units.of(given, settings.standardize, kind, n_channels)

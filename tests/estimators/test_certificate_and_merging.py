@@ -78,6 +78,19 @@ def test_what_the_path_penalty_refuses(settings):
     assert not hasattr(est, "coefs_")
 
 
+@pytest.mark.parametrize(
+    ("settings", "got"),
+    [({"activation": "tanh"}, "activation 'tanh'"), ({"activation": "relu", "hidden_layer_sizes": (2, 2)}, "layers")],
+)
+def test_the_path_penalty_goes_on_from_one_hidden_layer_of_relus(settings, got):
+    X, y = np.linspace(-1, 1, 20)[:, None], np.sin(np.linspace(-3, 3, 20))
+    est = GrowingRegressor(warm_start=True, max_neurons=6, random_state=0, **settings).fit(X, y)
+    est.set_params(penalty="path", alpha=0.1, hidden_layer_sizes=(0,), activation="auto")
+    with pytest.raises(ValueError, match=f"warm_start=True goes on from one hidden layer of 'relu'.*{got}"):
+        est.fit(X, y)
+    assert est.set_params(warm_start=False).fit(X, y).certified_
+
+
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize("kind", [GrowingRegressor, GrowingClassifier])
 def test_no_equal_neurons_are_left(kind, activation):

@@ -4,8 +4,10 @@ import pickle
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_digits, make_multilabel_classification
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -156,6 +158,38 @@ def test_history_reports_layers():
         assert [len(s) for s in row["input_spectra"]] == [3, 6, 5]
         assert [len(s) for s in row["output_spectra"]] == [6, 5, 1]
     assert "gradient_norms" not in PreconditionedMLPRegressor(max_iter=4).fit(X, y).history_[0]
+
+
+@pytest.mark.parametrize("structure", ["dense", "lowrank"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_layers_are_reported_of_a_training_that_has_diverged(structure, dtype):
+    """Moments that are not finite have no spectrum, and training goes back to the best weights."""
+    X, y = waves(60)
+    moment = Covariance(structure=structure, rank=2)
+    reg = PreconditionedMLPRegressor(
+        hidden_layer_sizes=(5,),
+        preconditioner=FrobeniusPreconditioner(input=moment, output=moment),
+        loss="poisson",
+        learning_rate_init=1e3,
+        dtype=dtype,
+        max_iter=6,
+        report_layers=True,
+        random_state=0,
+    )
+    with pytest.warns(ConvergenceWarning, match="no longer finite"):
+        reg.fit(X, np.exp(y))
+    assert np.isfinite(reg.predict(X)).all()
+    assert "gradient_norms" in reg.history_[-1]
+
+
+def test_a_covariance_does_not_depend_on_its_damping():
+    X = torch.as_tensor(np.random.default_rng(0).normal(size=(30, 4)))
+    for structure in ("dense", "diagonal", "lowrank"):
+        inner = Covariance(structure=structure, rank=3).bind(4, X)
+        inner.update(X)
+        before = inner.covariance()
+        inner.damp(1e20)
+        torch.testing.assert_close(inner.covariance(), before)
 
 
 def test_training_ends_when_it_stands_still_and_goes_on_with_warm_start():

@@ -8,11 +8,12 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_digits, make_multilabel_classification
 from sklearn.inspection import permutation_importance
+from sklearn.metrics import mean_poisson_deviance
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skgrow import SensLIClassifier, SensLIRegressor
+from skgrow import MGOptRegressor, SensLIClassifier, SensLIRegressor
 from skgrow.datasets import make_spirals
 from skgrow.insertion import Selection, Widening
 from skgrow.networks import CNNArchitecture, ResNetArchitecture
@@ -368,6 +369,26 @@ class Fifth(Schedule):
 
     def finished(self, loss, n_insertions):
         return n_insertions >= 2
+
+
+@pytest.mark.parametrize("kind", [SensLIRegressor, MGOptRegressor])
+def test_poisson_networks_without_output_biases(kind):
+    """Their targets stay in units of counts: there is nothing to take up the logarithm of a mean."""
+    X, y = waves()
+    counts = np.random.default_rng(0).poisson(np.exp(1 + y))
+    reg = kind(
+        architecture=ResNetArchitecture(map_bias=False),
+        hidden_layer_sizes=(6, 6, 6),
+        loss="poisson",
+        standardize=False,
+        learning_rate_init=0.01,
+        max_iter=60,
+        random_state=0,
+    ).fit(X, counts)
+    ones = mean_poisson_deviance(counts, np.ones(len(counts)))  # of the network of zero weights
+    assert mean_poisson_deviance(counts, reg.predict(X)) < 0.8 * ones
+    reg.partial_fit(X, counts)
+    assert [len(b) for b in reg.intercepts_][-1] == 0
 
 
 def test_schedules_of_ones_own():

@@ -348,6 +348,20 @@ def test_layers_that_merging_has_emptied_break_nothing(grow_layer):
         assert np.isfinite(est.predict(X)).all()
 
 
+@pytest.mark.parametrize("kind", [GrowingRegressor, GrowingClassifier])
+@pytest.mark.parametrize("grow_layer", ["last", "all", "best"])
+def test_a_network_whose_layers_are_empty_starts_anew(kind, grow_layer):
+    """On inputs that are all equal every neuron is a constant and merges away, in inner layers, too."""
+    X, y = ridge_data()
+    y = np.digitize(y, [0.0, 0.7])
+    est = kind(**DEEP, grow_layer=grow_layer, activation="relu", warm_start=True).fit(0 * X, y)
+    assert 0 in est.architecture_[1:-2]
+    before = est.loss_
+    est.partial_fit(X, y).fit(X, y)
+    assert min(est.architecture_) > 0
+    assert est.loss_ < 0.8 * before
+
+
 def test_deep_and_shallow_of_one_layer_are_the_same_with_one_hidden_layer():
     X, y = ridge_data(60)
     fits = [
