@@ -21,7 +21,7 @@ from sklearn.datasets import (
 
 from benchmarks import _tabular_data, survey
 
-ROWS = 1000  # at most
+ROWS = 800  # at most
 
 
 @dataclass

@@ -478,7 +478,7 @@ class Case:
         X, tags = inputs(rng, n, d)
         params = parameters(rng, method, n, d, regression)
         if small:
-            params |= SMALL_GROWTH if method == "Growing" else {"max_iter": 3}
+            params = {**SMALL_SEARCH, **params, **SMALL_GROWTH} if method == "Growing" else params | {"max_iter": 3}
         weight = None
         if not regression:
             y, more = classes(X, rng)
@@ -558,6 +558,7 @@ class Case:
 
 
 ROWS, FEATURES = (1, 2, 3, 5, 8, 12, 20, 30, 45, 60), (1, 1, 2, 2, 3, 3, 5, 9, 16, 30)
+SMALL_SEARCH = {"search": PolarSearch(n_directions=8, n_exchanges=1)}  # where no other is drawn
 SMALL_GROWTH = {"max_stage_iter": 4, "max_neurons": 3, "patience": 1}
 
 

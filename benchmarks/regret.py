@@ -7,8 +7,8 @@ scikit-learn's multilayer perceptron and histogram gradient boosting with their 
 standardised inputs and targets. The sets are real ones of R packages and scikit-learn, and synthetic ones with what
 real tables have: heavy tails, rare levels, outliers, repeated rows, constant columns, offsets, few rows, many features,
 waves, sparse counts, rare classes, many classes, weights (``benchmarks/_regret_data.py``). Where noise-free targets are
-known the error is measured against them. Of large sets 1000 rows are drawn; a third of the rows is held out, of sets
-of up to 400 rows three times. Errors below a thousandth of the deviation of the targets, or a hundredth of a nat,
+known the error is measured against them. Of large sets 800 rows are drawn; a third of the rows is held out, of sets
+of up to 200 rows three times. Errors below a thousandth of the deviation of the targets, or a hundredth of a nat,
 count as that: there ratios say nothing.
 
 The median says what using skgrow costs or brings as a rule, the largest ratios say where it fails. Results are appended
@@ -42,7 +42,7 @@ ESTIMATORS = {
     "preconditioned": "PreconditionedMLP",
 }
 PEERS = ("linear", "MLP", "HistGB")
-QUICK_ROWS, FEW_ROWS = 300, 400
+QUICK_ROWS, FEW_ROWS = 300, 200
 FOLDS = 3
 LEAST = {"regression": 1e-3, "classification": 1e-2}  # in deviations of the target, in nats
 

@@ -32,7 +32,7 @@ def test_all_estimators_take_part():
 def a_case():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(12, 2))
-    params = {"random_state": 0, "activation": "tanh", **fuzz.SMALL_GROWTH}
+    params = {"random_state": 0, "activation": "tanh", **fuzz.SMALL_SEARCH, **fuzz.SMALL_GROWTH}
     return fuzz.Case(0, "GrowingRegressor", params, X, np.sin(2 * X[:, 0]) + 0.1 * rng.normal(size=12))
 
 
