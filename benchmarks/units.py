@@ -7,7 +7,8 @@ difference  that of a column of two values is their difference (Gelman 2008);
 distinct    the root mean square of the deviations from the median of those values that are not the median itself: the
             standard deviation of a continuous column, the difference of a rare indicator, the size of rare counts;
 robust      the smaller of the standard deviation and that of a normal distribution of equal quartiles;
-smaller     the smaller of distinct and robust.
+smaller     the smaller of distinct and robust;
+bounded     distinct, but at most twice the deviation of a normal distribution of equal quartiles.
 
 Beyond the data (of the same fit):
 
@@ -63,6 +64,12 @@ def _robust(A, g, eps):
     return mean, torch.where((spread > 0) & (spread < scale), spread, scale)
 
 
+def _bounded(A, g, eps):
+    mean, scale = _of_distinct(A, g, eps)
+    normal = _robust(A, g, eps)[1]
+    return mean, torch.where(normal < _samples._moments(A, g, eps)[1], torch.minimum(scale, 2 * normal), scale)
+
+
 def _smaller(A, g, eps):
     mean, scale = _of_distinct(A, g, eps)
     return mean, torch.minimum(scale, _robust(A, g, eps)[1])
@@ -74,6 +81,7 @@ SCALES = {
     "distinct": _of_distinct,
     "robust": _robust,
     "smaller": _smaller,
+    "bounded": _bounded,
 }
 
 

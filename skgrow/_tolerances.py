@@ -28,6 +28,9 @@ DEPENDENT = 1e-10
 #: Range of a column, in roundings of its largest entry, up to which it counts as constant.
 CONSTANT_COLUMN = 4
 
+#: Scales of columns for which weights on raw units can be stored in single precision.
+SINGLE_RANGE = 1e-30, 1e30
+
 #: Distance from the next whole number, relative to the number, up to which it counts as one.
 WHOLE_NUMBER = 1e-9
 

@@ -258,11 +258,11 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         s = task.units
         self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
         self._store_network(task.raw(after.network), task.input_dtype)
-        self._widen(task)
+        self._widen(task, after.network)
         return self
 
-    def _widen(self, task: Task) -> None:
-        """Take note of the targets of a further batch."""
+    def _widen(self, task: Task, network: Network) -> None:
+        """Take note of the targets of a further batch, and of what the network makes of it."""
 
     def _forget(self) -> None:
         """Drop what is no longer true after a further batch."""

@@ -19,7 +19,9 @@ from skgrow.estimators._data import is_tensor, one_column, shareable, validate_s
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from skgrow.networks import Network
     from skgrow.problem import Loss
+    from skgrow.training import Result, Task
 
 
 class NetworkClassifier(ClassifierMixin, BaseNetwork):
@@ -74,6 +76,30 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         from skgrow.problem import CrossEntropy, Logistic
 
         return Logistic() if len(self.classes_) == 2 or self._multilabel else CrossEntropy()
+
+    def _store(self, task: Task, result: Result) -> None:
+        super()._store(task, result)
+        self._certainty = self._certainty_of(task, result.trained.network)
+
+    def _widen(self, task: Task, network: Network) -> None:
+        (low, high), (least, largest) = self._certainty, self._certainty_of(task, network)
+        self._certainty = np.stack([np.minimum(low, least), np.maximum(high, largest)])
+
+    def _certainty_of(self, task: Task, network: Network) -> np.ndarray:
+        """Return the range of the log odds, or of more than two classes of the log probabilities, on the samples."""
+        F = task.outputs(network)
+        F = F.log_softmax(1) if self._multiclass() else F
+        return np.stack([F.amin(0).numpy(), F.amax(0).numpy()])
+
+    def _bounded(self, F: Tensor) -> Tensor:
+        """Return log odds, or more than two classes' logarithms up to a constant, as certain as on the samples at most.
+
+        A network that is linear beyond the data would be certain there of what no sample tells.
+        """
+        if getattr(self, "_certainty", None) is None:  # a callback's copy of an estimator in training
+            return F
+        low, high = (F.new_tensor(bound) for bound in self._certainty)
+        return F.log_softmax(1).maximum(low) if self._multiclass() else F.clamp(low, high)
 
     def _store_network(self, network: Any, dtype: type) -> None:
         super()._store_network(network, dtype)
@@ -169,6 +195,14 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         F = network(tensor)
         return F[:, 0] if len(self.classes_) == 2 and not self._multilabel else F
 
+    def _bounded_outputs(self, X: Any) -> Tensor:
+        """Return what probabilities are made of, shape (n, n_classes) or (n, n_labels)."""
+        import torch
+
+        tensor, network = self._prediction_input(X)
+        F = self._bounded(network(tensor))
+        return torch.cat([-F, F], 1) if len(self.classes_) == 2 and not self._multilabel else F
+
     def _multiclass(self) -> bool:
         return len(self.classes_) != 2 and not self._multilabel
 
@@ -187,8 +221,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         import torch
         from torch.nn.functional import logsigmoid
 
-        F = self._outputs(X)
-        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        F = self._bounded_outputs(X)
         logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
         P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
         # near one the logarithm of what predict_proba returns, to the last bit
@@ -196,6 +229,8 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes, in the order of ``classes_``, or of the labels; a single class has one.
+
+        None is closer to zero or one than those of the training samples.
 
         Parameters
         ----------
@@ -208,8 +243,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         """
         import torch
 
-        F = self._outputs(X)
-        F = torch.stack([-F, F], 1) if F.ndim == 1 else F
+        F = self._bounded_outputs(X)
         P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
         return as_given(P.clamp_min(torch.finfo(P.dtype).tiny), X)  # never zero: their logarithms are finite
 

@@ -114,17 +114,23 @@ def _convert_classifier(scope: Any, operator: Any, container: Any) -> None:
 
     estimator, graph = operator.raw_operator, _Graph(scope, operator, container)
     F = graph.network_output()
+    low, high = (graph.constant(bound) for bound in estimator._certainty)
+    if estimator._multiclass():
+        certain = graph.node("Max", graph.node("LogSoftmax", F, axis=1), low)
+    else:
+        certain = graph.node("Min", graph.node("Max", F, low), high)
     if estimator._multilabel:
         graph.result(0, graph.node("Greater", F, graph.constant(0.0)))
     else:
         if len(estimator.classes_) == 2:
             F = graph.node("Concat", graph.node("Neg", F), F, axis=1)
+            certain = graph.node("Concat", graph.node("Neg", certain), certain, axis=1)
         classes = get_label_classes(scope, estimator)
         classes = classes.astype(str if isinstance(classes[0], str) else np.int64)
         place = graph.node("ArgMax", F, axis=1, keepdims=0)
         graph.result(0, graph.node("Gather", graph.constant(classes), place))
     if not container.get_options(estimator, {"raw_scores": False})["raw_scores"]:
-        P = graph.node("Softmax" if estimator._multiclass() else "Sigmoid", F)
+        P = graph.node("Softmax" if estimator._multiclass() else "Sigmoid", certain)
         F = graph.node("Max", P, graph.constant(np.finfo(graph.dtype).tiny))
     graph.result(1, F)
 

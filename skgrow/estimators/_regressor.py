@@ -16,6 +16,7 @@ from skgrow.estimators._data import is_tensor, validate_y
 from skgrow.estimators._parameters import build, component
 
 if TYPE_CHECKING:
+    from skgrow.networks import Network
     from skgrow.problem import Loss
     from skgrow.training import Task
 
@@ -92,7 +93,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         found = None if task.target_range is None else task.target_range.to("cpu").numpy().astype(float)
         return super()._said_of_targets(task) | {"target_range_": found}
 
-    def _widen(self, task: Task) -> None:
+    def _widen(self, task: Task, network: Network) -> None:  # noqa: ARG002
         if self.target_range_ is not None:
             (low, high), (least, largest) = self.target_range_, self._said_of_targets(task)["target_range_"]
             self.target_range_ = np.stack([np.minimum(low, least), np.maximum(high, largest)])

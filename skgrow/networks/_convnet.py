@@ -126,8 +126,11 @@ class ConvNet(Network):
 
     def like(self, tensor: Tensor) -> ConvNet:
         """Return the network with the precision of a tensor, on its device."""
-        found = self.with_theta(self.theta.to(tensor))
-        return found if found.units is None else found.with_units(*(unit.to(tensor) for unit in found.units))
+        inserted = [None if layer is None else layer.like(tensor) for layer in self.inserted]
+        mean, scale = (None, None) if self.units is None else (unit.to(tensor) for unit in self.units)
+        units = None if mean is None or scale is None else (mean, scale)
+        rest = (self.activation, units, inserted)
+        return ConvNet(self.image_shape, self.stages, self.dense, self.theta.to(tensor), *rest)
 
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ConvNet:
         """Return the network of other weights and biases; the stages stay as long as they are."""

@@ -77,6 +77,10 @@ class IdentityLike:
         inner = self._inner(Z)
         return activation.derivative(inner, activation.value(inner)) * (self.gain * self.slope)
 
+    def like(self, tensor: Tensor) -> IdentityLike:
+        """Return the activation with the precision of a tensor, on its device."""
+        return IdentityLike(self.slope, self.bias.to(tensor), self.gain, self.offset.to(tensor))
+
     def wider(self, width: int) -> IdentityLike:
         """Return the activation of a layer of more neurons: of those appended it is :math:`k s(h z)`."""
         more = width - len(self.bias)

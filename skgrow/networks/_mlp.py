@@ -81,6 +81,11 @@ class MLP(Network):
         """Return the same parameters with kinks smoothed over the given half widths (None: not at all)."""
         return MLP(self.layer_sizes, self.theta, self.activation, smoothing, self.inserted)
 
+    def like(self, tensor: Tensor) -> MLP:
+        """Return the network with the precision of a tensor, on its device."""
+        inserted = [None if layer is None else layer.like(tensor) for layer in self.inserted]
+        return MLP(self.layer_sizes, self.theta.to(tensor), self.activation, self.smoothing, inserted)
+
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> MLP:
         """Return the network of other weights and biases; layers may have got more neurons."""
         pairs = zip(self.inserted, weights[:-1], strict=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skgrow._tolerances import CONSTANT_COLUMN, CUMULATIVE_ROUNDING, LEAST_MEAN, NO_SPREAD
+from skgrow._tolerances import CONSTANT_COLUMN, CUMULATIVE_ROUNDING, LEAST_MEAN, NO_SPREAD, SINGLE_RANGE, TINY
 from skgrow.networks import Network, from_standardized
 from skgrow.problem._reduction import CHUNKS, rows_within
 
@@ -24,12 +25,17 @@ _DIFFERENT = 0.05
 #: Whole numbers up to which every one is a double.
 _LARGEST_COUNT = 2.0**53
 
-#: Offsets of columns in units of their scales, and range of the scales, up to which single precision will do for
-#: weights on raw units.
-_SINGLE_OFFSET, _SINGLE_RANGE = 1e3, (1e-30, 1e30)
+#: Offsets of columns, in units of their scales, up to which single precision will do for weights on raw units.
+_SINGLE_OFFSET = 1e3
 
 #: Standard deviation of a normal distribution in units of its median absolute deviation.
 _MAD_TO_DEVIATION = 1.4826
+
+#: Scale of a column at most, in standard deviations of a normal distribution of equal quartiles (decision 28).
+_MOST_DEVIATIONS = 2.0
+
+#: Distance of the quartiles of a normal distribution, in its standard deviations.
+_QUARTILES_OF_NORMAL = 1.349
 
 #: About so many rows estimate the scale of the noise: a median needs no more (decision 14).
 _MAX_NEIGHBOURS = 5000
@@ -281,7 +287,7 @@ class Units:
     @property
     def fit_single(self) -> bool:
         """Whether a network on raw units can be stored in single precision without harm."""
-        known, (least, largest) = self.x_scale.isfinite(), _SINGLE_RANGE
+        known, (least, largest) = self.x_scale.isfinite(), SINGLE_RANGE
         offset = torch.cat([(self.x_mean / self.x_scale)[known], self.y_mean / self.y_scale]).abs()
         scale = torch.cat([self.x_scale[known], self.y_scale])
         return bool(((scale >= least) & (scale <= largest) & (offset <= _SINGLE_OFFSET)).all())
@@ -330,9 +336,15 @@ def _robust_moments(Y: Tensor, g: Tensor, fallback: Tensor) -> tuple[Tensor, Ten
 
 
 def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
+    return _weighted_quantiles(A, g, (0.5,))[0]
+
+
+def _weighted_quantiles(A: Tensor, g: Tensor, levels: Sequence[float]) -> list[Tensor]:
+    """Return quantiles of the columns, entries themselves."""
     ordered, order = A.sort(dim=0)
-    reached = g[order].cumsum(0) >= 0.5 - CUMULATIVE_ROUNDING
-    return ordered[reached.to(torch.int8).argmax(0), torch.arange(A.shape[1], device=A.device)]
+    reached, columns = g[order].cumsum(0), torch.arange(A.shape[1], device=A.device)
+    places = ((reached >= level - CUMULATIVE_ROUNDING).to(torch.int8).argmax(0) for level in levels)
+    return [ordered[place, columns] for place in places]
 
 
 def _channel_units(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Tensor]:
@@ -352,8 +364,31 @@ def _input_units(X: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """Return mean and scale of the columns of inputs, infinite for a constant one."""
-    return _moments(A, g, eps)
+    """Return mean and scale of the columns of inputs, infinite for a constant one.
+
+    The scale is the root mean square of the deviations from the median of those entries that are not the median
+    itself, and at most twice the standard deviation of a normal distribution of equal quartiles. So a continuous column
+    has its standard deviation, a rare indicator the difference of its values (Gelman 2008), rare counts their size, and
+    a column of heavy tails the width of its bulk: standard deviations would blow up the former and squeeze the latter
+    (decision 28).
+
+    Parameters
+    ----------
+    A : Tensor of shape (n, d)
+        Columns, in double precision.
+    g : Tensor of shape (n,)
+        Weights of sum 1.
+    eps : float
+        Relative rounding of the entries.
+    """
+    mean, deviation = _moments(A, g, eps)
+    low, median, high = _weighted_quantiles(A, g, (0.25, 0.5, 0.75))
+    unit = torch.where(deviation.isfinite(), deviation, torch.ones_like(deviation))
+    away = (A - median) / unit
+    scale = ((g @ away.square()) / (g @ (away != 0).to(A)).clamp_min(TINY)).sqrt() * unit
+    widest = _MOST_DEVIATIONS * (high - low) / _QUARTILES_OF_NORMAL
+    scale = torch.where((widest > 0) & (widest < scale), widest, scale)
+    return mean, torch.where(deviation.isfinite(), scale, deviation)
 
 
 def _moments(A: Tensor, g: Tensor, eps: float | None = None) -> tuple[Tensor, Tensor]:

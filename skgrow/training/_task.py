@@ -13,7 +13,7 @@ from torch import Tensor
 
 from skgrow.criteria import Validation
 from skgrow.networks import MLP, Activation, Network, with_inputs
-from skgrow.problem import Loss, Operator, Problem, Samples, Units, make_operator
+from skgrow.problem import CHUNKS, Loss, Operator, Problem, Samples, Units, make_operator, rows_within
 from skgrow.solvers import refit_output
 from skgrow.training._regime import Regime
 from skgrow.training._settings import Settings
@@ -191,6 +191,11 @@ class Task:
             curvature=self.regime.curvature,
             **settings,
         )
+
+    def outputs(self, network: Network) -> Tensor:
+        """Return the outputs of a network for the training samples, in double precision on the CPU."""
+        rows = rows_within(CHUNKS.output_values, max(1, network.n_activations))
+        return torch.cat([network(part).to("cpu", torch.float64) for part in self.samples.X.split(rows)])
 
     def validation(self) -> Validation | None:
         """Return the criterion of the validation data, if there are any."""

@@ -141,7 +141,9 @@ def test_columns_of_any_size_are_standardized(size):
     X, y = drawn()
     samples = Samples.build(X * size, y)
     found = Units.of(samples, standardize=True).apply(samples, CPU, torch.float32).X
-    assert float(found.std(0, correction=0).sub(1).abs().max()) < 1e-5
+    torch.testing.assert_close(
+        found, Units.of(Samples.build(X, y), True).apply(Samples.build(X, y), CPU, torch.float32).X
+    )
 
 
 def test_what_cannot_be_represented_is_refused():
@@ -156,10 +158,47 @@ def test_what_cannot_be_represented_is_refused():
 def test_a_column_that_varies_in_a_later_batch_gets_its_units_then():
     X, y = drawn(50, 2)
     first = Units.of(Samples.build(np.c_[X[:, :1], np.full(50, 5.0)], y), standardize=True)
-    later = first.joined(Samples.build(1000 + 10 * X, y))
-    assert float(later.x_scale[1]) == pytest.approx(10 * X[:, 1].std())
-    assert float(later.x_mean[1]) == pytest.approx(1000 + 10 * X[:, 1].mean())
+    batch = Samples.build(1000 + 10 * X, y)
+    later, own = first.joined(batch), Units.of(batch, standardize=True)
+    assert float(later.x_scale[1]) == float(own.x_scale[1])
+    assert float(later.x_mean[1]) == float(own.x_mean[1])
     assert float(later.x_scale[0]) == float(first.x_scale[0])
+
+
+def test_a_scale_is_the_deviation_of_a_normal_column():
+    A = np.random.default_rng(0).normal(3.0, 2.0, size=(20_000, 1))
+    assert float(Units.of(Samples.build(A, A[:, 0]), standardize=True).x_scale[0]) == pytest.approx(2.0, rel=0.02)
+
+
+@pytest.mark.parametrize("share", [0.5, 0.1, 0.001])
+def test_indicators_have_the_difference_of_their_values(share):
+    A = np.where(np.arange(2000) < share * 2000, 7.0, 3.0)[:, None]
+    units = Units.of(Samples.build(A, A[:, 0]), standardize=True)
+    assert float(units.x_scale[0]) == pytest.approx(4.0)
+    assert float(units.x_mean[0]) == pytest.approx(A.mean())
+
+
+def test_rare_counts_have_their_size():
+    A = np.zeros((1000, 1))
+    A[:20, 0] = [3.0, 5.0] * 10
+    scale = Units.of(Samples.build(A, A[:, 0]), standardize=True).x_scale
+    assert float(scale[0]) == pytest.approx(np.sqrt(17.0))
+
+
+def test_heavy_tails_do_not_hide_the_bulk():
+    A = np.random.default_rng(0).standard_cauchy((20_000, 1))
+    scale = float(Units.of(Samples.build(A, A[:, 0]), standardize=True).x_scale[0])
+    assert scale == pytest.approx(2 * 2 / 1.349, rel=0.05)  # the quartiles are -1 and 1
+    assert A.std() > 10 * scale
+
+
+def test_scales_are_those_of_repeated_rows():
+    rng = np.random.default_rng(0)
+    X, count = rng.integers(0, 4, (50, 3)) * 1.5, rng.integers(1, 5, 50)
+    weighted, repeated = Samples(torch.as_tensor(X), torch.zeros(50, 1), torch.as_tensor(count)), np.repeat(X, count, 0)
+    ours, theirs = Units.of(weighted, True), Units.of(Samples.build(repeated, repeated[:, 0]), True)
+    torch.testing.assert_close(ours.x_scale, theirs.x_scale)
+    torch.testing.assert_close(ours.x_mean, theirs.x_mean)
 
 
 def test_counts_of_zero_alone_have_a_mean():
