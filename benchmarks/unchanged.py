@@ -13,8 +13,7 @@ unless skgrow comes from there; to fit with another checkout than the one of thi
 Of every fit all public attributes that end in an underscore are kept, history and loss curve included (but not the
 seconds in ``time``), and predictions for new points with their probabilities and deviations. Floating-point numbers
 have to be equal, NaN to NaN; so have types, precisions and shapes. Results depend on machine and libraries (and on the
-number of threads, which is one here): compare files of one machine. One function of PyTorch does not repeat itself, so
-both sides are fitted with a replacement (``repeat_least_squares``).
+number of threads, which is one here): compare files of one machine.
 
 Cases are written with the parameters of version 0.1.0. Where these are renamed or move into components the cases stay
 as they are, and ``translated`` says what became of them.
@@ -1102,23 +1101,6 @@ def result(function, seed):
     return found | {"warnings": [w.category.__name__ for w in caught if w.category.__module__.startswith("sklearn")]}
 
 
-def repeat_least_squares():
-    """Let ``torch.linalg.lstsq`` take the driver "gelsd" where none is given.
-
-    The default, "gelsy", is told by what happens to lie in memory which columns come first (issue 187411 of PyTorch:
-    JPVT is not initialised), and its last bits differ from call to call. K-FAC takes its step length from it, and
-    single precision makes visible differences of them within some epochs.
-    """
-    import torch
-
-    solve = torch.linalg.lstsq
-
-    def lstsq(A, B, rcond=None, *, driver=None):
-        return solve(A, B, rcond=rcond, driver=driver or ("gelsd" if A.device.type == "cpu" else None))
-
-    torch.linalg.lstsq = lstsq
-
-
 def save(file, only, perturb, checkout):
     """Fit the cases and write what they give; return the number of those that failed."""
     import torch
@@ -1126,7 +1108,6 @@ def save(file, only, perturb, checkout):
     import skgrow
 
     torch.set_num_threads(1)
-    repeat_least_squares()
     package = Path(skgrow.__file__).resolve().parent
     if checkout is not None and package.parent != Path(checkout).resolve():
         raise SystemExit(f"skgrow comes from {package}, not from {checkout}: set PYTHONPATH, and run with -P.")

@@ -152,7 +152,12 @@ class FullyCorrectiveState(SolverState):
             return _Atoms(atoms.U, atoms.A, g @ Y)
         H, root, n = self.features(atoms), g.sqrt()[:, None], len(Y)
         lasso = MultiTaskLasso(
-            self.ratio / n, fit_intercept=False, warm_start=True, tol=LASSO_GAP, max_iter=SOLVERS.lasso_iterations
+            self.ratio / n,
+            fit_intercept=False,
+            warm_start=True,
+            tol=LASSO_GAP,
+            max_iter=SOLVERS.lasso_iterations,
+            random_state=0,  # it draws nothing here, but without a seed takes one from NumPy's global generator
         )
         lasso.coef_ = np.asfortranarray(atoms.A.T.cpu().numpy())
         with warnings.catch_warnings():  # the last digits are left to Newton's method

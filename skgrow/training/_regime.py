@@ -6,9 +6,11 @@ Each is a comparison of a size, or of a number of operations, with a budget name
 from __future__ import annotations
 
 import math
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
+from threading import Lock
 from typing import Any
 
 import torch
@@ -81,6 +83,50 @@ class Budgets:
 
 
 BUDGETS = Budgets()
+
+
+class _OneThread:
+    """Context of one thread, for fits that may run beside each other in several threads.
+
+    The pools of linear algebra belong to the process: the first fit that comes in limits them, and the last one that
+    leaves gives them back. Those of OpenMP belong to every thread by itself.
+    """
+
+    def __init__(self) -> None:
+        self.lock, self.fits = Lock(), 0
+        self.limits: Any = None
+
+    @contextmanager
+    def __call__(self) -> Iterator[None]:
+        pools = _thread_pools()
+        torch.get_num_threads()  # PyTorch sets up a new thread when it is first asked, and would do so inside
+        with pools.select(user_api="openmp").limit(limits=1):
+            shared = pools.select(user_api="blas")
+            with self.lock, _in_control(shared):
+                if not self.fits:
+                    self.limits = shared.limit(limits=1)
+                self.fits += 1
+            try:
+                yield
+            finally:
+                with self.lock, _in_control(shared):
+                    self.fits -= 1
+                    if not self.fits:
+                        self.limits.restore_original_limits()
+
+
+@contextmanager
+def _in_control(pools: ThreadpoolController) -> Iterator[None]:
+    """Let this thread set the sizes of pools, which threadpoolctl (since 3.8) leaves to the first that did."""
+    released = [getattr(pool, "clear_controlling_thread", None) for pool in pools.lib_controllers]
+    for release in filter(None, released):
+        release(force=True)
+    yield
+    for release in filter(None, released):
+        release(force=True)
+
+
+_one_thread = _OneThread()
 
 
 @cache
@@ -166,7 +212,7 @@ class Regime:
         if self.single(rows):
             rows = self.settings.solver.rows(rows)
         if self.device.type == "cpu" and rows * columns <= BUDGETS.single_thread_size:
-            return _thread_pools().limit(limits=1)
+            return _one_thread()
         return nullcontext()
 
 

@@ -367,6 +367,20 @@ def test_global_random_states_are_neither_used_nor_changed():
     np.testing.assert_array_equal(*states)
 
 
+def test_the_path_norm_neither_draws_from_nor_moves_numpys_generator():
+    X, y = waves(40)
+    coefficients = []
+    for seed in (0, 1):
+        np.random.seed(seed)  # noqa: NPY002
+        before = np.random.get_state()  # noqa: NPY002
+        est = GrowingRegressor(penalty="path", alpha=0.01, activation="relu", max_neurons=6, random_state=0).fit(X, y)
+        coefficients.append(np.concatenate([a.ravel() for a in est.coefs_]))
+        after = np.random.get_state()  # noqa: NPY002
+        np.testing.assert_array_equal(after[1], before[1])
+        assert after[2:] == before[2:]
+    np.testing.assert_array_equal(*coefficients)
+
+
 def test_threads_are_left_alone():
     X, y = waves(30)
     before = torch.get_num_threads()

@@ -1,6 +1,8 @@
 """PreconditionedMLPRegressor and -Classifier, and the preconditioner as a parameter of the other estimators."""
 
+import ctypes
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -190,6 +192,30 @@ def test_a_covariance_does_not_depend_on_its_damping():
         before = inner.covariance()
         inner.damp(1e20)
         torch.testing.assert_close(inner.covariance(), before)
+
+
+@pytest.fixture
+def filled_memory():
+    """Return what fills fresh memory with a byte, where the C library can do that."""
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    perturb = -6  # M_PERTURB of glibc
+    yield lambda byte: mallopt and mallopt(perturb, byte)
+    if mallopt:
+        mallopt(perturb, 0)
+
+
+def test_equal_fits_of_kfac_are_equal(filled_memory):
+    """To the last bit, whatever lies in memory that is not yet written."""
+    X, y = waves(60)
+    fits = []
+    for k in range(10):
+        filled_memory(1 if k % 2 else 255)
+        reg = PreconditionedMLPRegressor(
+            hidden_layer_sizes=(8,), preconditioner="kfac", max_iter=30, dtype="float64", random_state=0
+        )
+        fits.append(np.concatenate([a.ravel() for a in reg.fit(X, y).coefs_]))
+    for other in fits[1:]:
+        np.testing.assert_array_equal(other, fits[0])
 
 
 def test_training_ends_when_it_stands_still_and_goes_on_with_warm_start():
