@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import MultiOutputMixin, RegressorMixin, _fit_context
@@ -18,7 +18,7 @@ from skgrow.estimators._parameters import build, component
 if TYPE_CHECKING:
     from skgrow.networks import Network
     from skgrow.problem import Loss
-    from skgrow.training import Task
+    from skgrow.training import Result, Task
 
 
 #: By how much predictions may leave the range of the training targets, in lengths of it (decision 28).
@@ -92,6 +92,27 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
     def _said_of_targets(self, task: Task) -> dict[str, Any]:
         found = None if task.target_range is None else task.target_range.to("cpu").numpy().astype(float)
         return super()._said_of_targets(task) | {"target_range_": found}
+
+    def _store(self, task: Task, result: Result) -> None:
+        super()._store(task, result)
+        if task.target_range is not None:
+            self._bound_loss(task, result.trained.network)
+
+    def _bound_loss(self, task: Task, network: Network) -> None:
+        """Make ``loss_`` that of the predictions if the network leaves their bounds on the training data."""
+        import torch
+
+        problem, units, F = task.problem(), task.units, task.outputs(network)
+        low, high = (F.new_tensor(bound) for bound in cast(Any, self._bounds()))
+        if units.log_link:
+            low, high = (bound.clamp_min(0).log() - units.y_mean.cpu() for bound in (low, high))
+        else:
+            low, high = ((bound - units.y_mean.cpu()) / units.y_scale.cpu() for bound in (low, high))
+        bounded = F.clamp(low, high)
+        if not torch.equal(bounded, F):
+            loss = task.loss.value(bounded, problem.Y.to("cpu", F.dtype))
+            self.loss_ = float(loss @ problem.g.to("cpu", F.dtype))
+            self.best_loss_ = min(self.best_loss_, self.loss_)
 
     def _widen(self, task: Task, network: Network) -> None:  # noqa: ARG002
         if self.target_range_ is not None:

@@ -79,13 +79,18 @@ class Samples:
 
     @classmethod
     def build(cls, X: Any, y: Any, weight: Any = None, emphasis: Any = None) -> Samples:
-        """Return samples as tensors in the precision given; rows of weight zero are left out."""
+        """Return samples as tensors in the precision given; rows of weight zero are left out, and equal weights."""
         X_ = _tensor(X)
         Y_, w, f = (None if a is None else _tensor(a, X_.device) for a in (y, weight, emphasis))
         Y_ = cast(Tensor, Y_)
-        samples = cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w, f)
-        counted = torch.ones(1) if w is None else w if f is None else w * f
-        return samples if bool((counted > 0).all()) else samples.rows(counted > 0)
+        found = cls(X_, Y_[:, None] if Y_.ndim == 1 else Y_, w, f)
+        factors = [a for a in (w, f) if a is not None]
+        if factors:
+            found = found.rows(torch.stack(factors).gt(0).all(0))
+            if not len(found.X):
+                raise ValueError("sample_weight times class_weight must be positive somewhere; got only zeros.")
+        w = found.weight
+        return replace(found, weight=None) if w is not None and bool((w == w[0]).all()) else found
 
     def merged(self) -> Samples:
         """Return the same weighted point set in a canonical form: equal rows merged, sorted.

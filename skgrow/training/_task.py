@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -202,14 +201,18 @@ class Task:
         return None if self.held_out is None else Validation(self.problem(self.held_out))
 
     def validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
-        """Return for the rows of a history the share of a constant's validation loss that is explained."""
+        """Return for the rows of a history the share of a constant's validation loss that is explained.
+
+        If the constant has no loss, that is one for rows without loss and zero for others, as in ``r2_score``.
+        """
         if self.held_out is None:
             return None
         problem = self.problem(self.held_out)
         d, c = self.samples.X.shape[1], problem.Y.shape[1]
         constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("relu"))
         total = float(problem.data_loss(refit_output(constant, problem)))
-        return [1 - row["validation_loss"] / total if total > 0 else math.nan for row in history]
+        losses = (row["validation_loss"] for row in history)
+        return [1 - loss / total if total > 0 else float(loss <= 0) for loss in losses]
 
     def generator(self) -> torch.Generator:
         """Return a fresh generator of random numbers."""
