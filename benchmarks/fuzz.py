@@ -808,20 +808,30 @@ def half_deviance(Y, M):
     return (xlogy(Y, Y) - xlogy(Y, M) - Y + M)[:, 0]
 
 
+def balanced(weight, y):
+    """Return balanced class weights of the samples: by sums of weights, and of label sets by frequencies."""
+    if y.ndim == 2:
+        return compute_sample_weight("balanced", y)
+    _, place = np.unique(y, return_inverse=True)
+    sums = np.bincount(place, weight)
+    return (weight.sum() / (np.count_nonzero(sums) * np.where(sums > 0, sums, 1.0)))[place]
+
+
 def class_losses(case, estimator, predicted):  # noqa: ARG001
     """Return the cross-entropy, that of the constant, and what rounding may change."""
     y = dense(case.y)
     weight = np.ones(len(y)) if case.weight is None else case.weight
     if "class_weight" in case.params:
-        weight = weight * compute_sample_weight("balanced", y)
+        weight = weight * balanced(weight, y)
     share = shares(weight, len(y))
-    logs = dense(estimator.predict_log_proba(case.X))
     if y.ndim == 2:
-        other = np.log1p(-np.minimum(np.exp(logs), 1 - 1e-16))
+        odds = dense(estimator.decision_function(case.X))  # log odds: a probability of one does not tell the other
+        logs, other = -np.logaddexp(0, -odds), -np.logaddexp(0, odds)
         loss = -float((share @ np.where(y == 1, logs, other)).sum())
         frequency = share @ y
         constant = -float((xlogy(frequency, frequency) + xlogy(1 - frequency, 1 - frequency)).sum())
     else:
+        logs = dense(estimator.predict_log_proba(case.X))
         one_hot = estimator.classes_ == y[:, None]
         loss = -float((share @ np.where(one_hot, logs, 0.0)).sum())
         frequency = share @ one_hot

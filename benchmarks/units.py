@@ -8,7 +8,8 @@ distinct    the root mean square of the deviations from the median of those valu
             standard deviation of a continuous column, the difference of a rare indicator, the size of rare counts;
 robust      the smaller of the standard deviation and that of a normal distribution of equal quartiles;
 smaller     the smaller of distinct and robust;
-bounded     distinct, but at most twice the deviation of a normal distribution of equal quartiles.
+bounded     distinct, but at most twice the deviation of a normal distribution of equal quartiles;
+within      bounded, but at least a thousandth of the largest distance from the mean: the default.
 
 Beyond the data (of the same fit):
 
@@ -70,6 +71,11 @@ def _bounded(A, g, eps):
     return mean, torch.where(normal < _samples._moments(A, g, eps)[1], torch.minimum(scale, 2 * normal), scale)
 
 
+def _within(A, g, eps):
+    mean, scale = _bounded(A, g, eps)
+    return mean, torch.maximum(scale, torch.maximum(A.amax(0) - mean, mean - A.amin(0)) / 1000)
+
+
 def _smaller(A, g, eps):
     mean, scale = _of_distinct(A, g, eps)
     return mean, torch.minimum(scale, _robust(A, g, eps)[1])
@@ -82,6 +88,7 @@ SCALES = {
     "robust": _robust,
     "smaller": _smaller,
     "bounded": _bounded,
+    "within": _within,
 }
 
 

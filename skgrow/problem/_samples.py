@@ -34,6 +34,9 @@ _MAD_TO_DEVIATION = 1.4826
 #: Scale of a column at most, in standard deviations of a normal distribution of equal quartiles (decision 28).
 _MOST_DEVIATIONS = 2.0
 
+#: Scales from its mean within which such a scale keeps all entries: solvers lose their way beyond (decision 28).
+_FARTHEST = 1000.0
+
 #: Distance of the quartiles of a normal distribution, in its standard deviations.
 _QUARTILES_OF_NORMAL = 1.349
 
@@ -392,7 +395,8 @@ def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     away = (A - median) / unit
     scale = ((g @ away.square()) / (g @ (away != 0).to(A)).clamp_min(TINY)).sqrt() * unit
     widest = _MOST_DEVIATIONS * (high - low) / _QUARTILES_OF_NORMAL
-    scale = torch.where((widest > 0) & (widest < scale), widest, scale)
+    farthest = torch.maximum(A.amax(0) - mean, mean - A.amin(0)) / _FARTHEST
+    scale = torch.where((widest > 0) & (widest < scale), widest.maximum(farthest), scale)
     return mean, torch.where(deviation.isfinite(), scale, deviation)
 
 
