@@ -22,6 +22,10 @@ STRENGTHS_GIVEN = {
         ("_problem", "self.settings.penalty.with_alpha"),
         ("_certified", "settings.penalty.with_alpha"),
     },
+    "multilevel/_level.py": {
+        # a coarse objective inside its own correction gets the strength that it gets outside
+        ("beside", "self.coarse.at"),
+    },
     "growth/_member.py": {
         # nothing is trained with it: without a penalty there is no evidence
         ("measure", "problem.at"),

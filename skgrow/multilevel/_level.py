@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from skgrow.multilevel._transfer import Transfer
@@ -74,6 +75,15 @@ class Proximal(Penalty):
         """Add its gradient to the vector given."""
         gradient.add_(network.theta - self.anchor.theta, alpha=bounded(self.strength, gradient.dtype))
 
+    @property
+    def is_quadratic(self) -> bool:
+        """Always."""
+        return True
+
+    def curvature(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return the factor, parameter by parameter."""
+        return torch.full_like(network.theta, self.strength)
+
 
 class CoarseCorrection(Penalty):
     r"""The linear term of a coarse objective, by which it sees the finer one.
@@ -138,12 +148,28 @@ class CoarseCorrection(Penalty):
         """Return the term on some rows; of all rows it is the same for every step."""
         if len(rows) == self.coarse.n_samples:
             return self
-        coarse = batch.with_penalty(self.coarse.penalty)
-        found = CoarseCorrection(
-            self.anchor, coarse, self.fine, self.problem, self.fine_gradient, self.transfer, self.exact
-        )
+        found = self._of(batch.with_penalty(self.coarse.penalty.on_batch(batch, rows, factor)))
         found.rows = (rows, factor)
         return found
+
+    def beside(self, alpha: float) -> CoarseCorrection:
+        """Return the term for a coarse objective of another strength: the restricted gradient stays that of both."""
+        found = self._of(self.coarse.at(alpha))
+        found.rows = self.rows
+        return found
+
+    def _of(self, coarse: Problem) -> CoarseCorrection:
+        rest = (self.fine, self.problem, self.fine_gradient, self.transfer, self.exact)
+        return CoarseCorrection(self.anchor, coarse, *rest)
+
+    @property
+    def is_quadratic(self) -> bool:
+        """It is linear."""
+        return True
+
+    def curvature(self, network: Network, n: float) -> Tensor:  # noqa: ARG002
+        """Return zeros."""
+        return torch.zeros_like(network.theta)
 
 
 def corrected(

@@ -33,11 +33,20 @@ class Penalty(BaseEstimator):
     def __init__(self, alpha: float = 0.0) -> None:
         self.alpha = alpha
 
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether :meth:`curvature` is the same everywhere, and with the gradient all that there is to know."""
+        return False
+
     def with_alpha(self, alpha: float) -> Self:
         """Return the same penalty of another strength."""
         found = copy(self)
         found.alpha = alpha
         return found
+
+    def beside(self, alpha: float) -> Penalty:  # noqa: ARG002
+        """Return this term of a sum whose first term gets another strength: as a rule the same."""
+        return self
 
     def value(self, network: Network, n: float) -> Tensor:
         """Return the penalty of a network trained on samples of total weight n."""
@@ -57,6 +66,13 @@ class Penalty(BaseEstimator):
         mask[network.slices[-1][1]] = 0
         return mask
 
+    def curvature(self, network: Network, n: float) -> Tensor:
+        """Return the second derivatives of a parabola that touches the penalty, shape (n_parameters,).
+
+        Where the penalty has no parabola above it, as may be so of one of your own, it is a guess at its size.
+        """
+        return self.alpha / n * self.pattern(network)
+
     def on_batch(self, batch: Problem, rows: Tensor, factor: float) -> Penalty:  # noqa: ARG002
         """Return the penalty of a problem on some rows, whose weights were multiplied with a factor: the same."""
         return self
@@ -73,6 +89,11 @@ class L2(Penalty):
     alpha : float, default=0.0
         Strength, not negative.
     """
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Always."""
+        return True
 
     def value(self, network: Network, n: float) -> Tensor:
         """Return the penalty of a network trained on samples of total weight n."""
@@ -105,6 +126,11 @@ class WeightedL2(Penalty):
     def __init__(self, alpha: float = 0.0, weights: Tensor | None = None) -> None:
         super().__init__(alpha)
         self.weights = weights
+
+    @property
+    def is_quadratic(self) -> bool:
+        """Always."""
+        return True
 
     def value(self, network: Network, n: float) -> Tensor:
         """Return the penalty of a network trained on samples of total weight n."""
@@ -159,6 +185,20 @@ class PathNorm(Penalty):
         parts = (W * along[:, None], b * along, A * across, torch.zeros_like(c))
         return torch.cat([part.reshape(-1) for part in parts])
 
+    def curvature(self, network: Network, n: float) -> Tensor:
+        r"""Return second derivatives of parabolas in :math:`|a_j|`, or :math:`|(w_j, b_j)|`, that lie above.
+
+        At present weights, as of iteratively reweighted least squares; where one side vanishes those of the weight
+        decay.
+        """
+        (W, A), (b, c) = network.weights, network.biases
+        incoming = (W.square().sum(1) + b.square()).sqrt()
+        outgoing = torch.linalg.vector_norm(A, dim=0)
+        both = (incoming > 0) & (outgoing > 0)
+        along, across = (torch.where(both, q, 1.0) for q in (outgoing / incoming, incoming / outgoing))
+        parts = (along[:, None].expand_as(W), along, across.expand_as(A), torch.zeros_like(c))
+        return self.alpha / n * torch.cat([part.reshape(-1) for part in parts])
+
 
 class PenaltySum(Penalty):
     """The sum of several penalties; its strength is that of the first.
@@ -173,10 +213,15 @@ class PenaltySum(Penalty):
         super().__init__(terms[0].alpha)
         self.terms = terms
 
+    @property
+    def is_quadratic(self) -> bool:
+        """Whether all terms are."""
+        return all(term.is_quadratic for term in self.terms)
+
     def with_alpha(self, alpha: float) -> PenaltySum:
         """Return the sum with another strength of its first term."""
         first, *others = self.terms
-        return PenaltySum((first.with_alpha(alpha), *others))
+        return PenaltySum((first.with_alpha(alpha), *(term.beside(alpha) for term in others)))
 
     def value(self, network: Network, n: float) -> Tensor:
         """Return the penalty of a network trained on samples of total weight n."""
@@ -197,6 +242,10 @@ class PenaltySum(Penalty):
     def pattern(self, network: Network) -> Tensor:
         """Return the diagonal of P of the first term, shape (n_parameters,)."""
         return self.terms[0].pattern(network)
+
+    def curvature(self, network: Network, n: float) -> Tensor:
+        """Return the sum of the terms' curvatures, shape (n_parameters,)."""
+        return torch.stack([term.curvature(network, n) for term in self.terms]).sum(0)
 
     def on_batch(self, batch: Problem, rows: Tensor, factor: float) -> PenaltySum:
         """Return the sum of the terms' penalties on some rows."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 from weakref import WeakKeyDictionary
 
@@ -56,6 +56,8 @@ class Problem:
         loss is a third of one).
     repeats : Tensor of shape (n,), optional
         How many observations a row stands for, of which one is left out at a time; default: the row as a whole.
+    whole : float, optional
+        Of a batch: ``total_weight`` of the problem that it is one of. Default: the sum of the weights.
 
     Attributes
     ----------
@@ -77,6 +79,7 @@ class Problem:
     support: float = 0.0
     meter: Callable[[Network, float, int], None] | None = None
     repeats: Tensor | None = None
+    whole: float | None = None
     g: Tensor = field(init=False)
     total_weight: float = field(init=False)
     _known: _Known = field(init=False, repr=False)
@@ -88,7 +91,7 @@ class Problem:
             g = self.X.new_full((rows,), 1.0 / rows)
         else:
             weight = self.sample_weight.repeat(copies)
-            total = weight.sum()
+            total = weight.sum() if self.whole is None else self.whole
             total_weight = float(total)
             g = weight / total
         self.__dict__.update(g=g, total_weight=total_weight, _known=_Known())
@@ -113,8 +116,10 @@ class Problem:
 
     def double(self) -> Self:
         """Return the problem in double precision."""
-        known = _Known(losses=None)
-        return self._with(X=self.X.double(), Y=self.Y.double(), g=self.g.double(), _known=known)
+        names = ("X", "Y", "sample_weight", "offset", "repeats")
+        given = {name: getattr(self, name) for name in names}
+        found = replace(self, **{name: None if array is None else array.double() for name, array in given.items()})
+        return found._with(_known=_Known(losses=None))
 
     @property
     def n_samples(self) -> int:
@@ -351,7 +356,14 @@ class Problem:
     def batch(self, rows: Tensor, factor: float) -> Self:
         """Return the problem on some rows, whose weights are multiplied with a factor."""
         X, Y, g = (array.index_select(0, rows) for array in (self.X, self.Y, self.g))
-        found = self._with(X=X, Y=Y, g=g.mul_(factor), rule=FixedAlpha(), _known=_Known(losses=None))
+        offset, repeats, weight = (
+            None if array is None else array.index_select(0, rows)
+            for array in (self.offset, self.repeats, self.sample_weight)
+        )
+        weight = X.new_full((len(X),), factor) if weight is None else weight * factor
+        known = {"g": g.mul_(factor), "sample_weight": weight, "whole": self.total_weight}
+        rest = {"offset": offset, "repeats": repeats, "rule": FixedAlpha(), "_known": _Known(losses=None)}
+        found = self._with(X=X, Y=Y, **known, **rest)
         found.__dict__["penalty"] = self.penalty.on_batch(found, rows, factor)
         return found
 

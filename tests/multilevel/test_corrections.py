@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skgrow.multilevel import CoarseCorrection, Proximal, WidthHierarchy, build_levels, corrected
+from skgrow.multilevel import CoarseCorrection, Identity, Proximal, WidthHierarchy, build_levels, corrected
 from skgrow.networks import MLP, Activation, glorot
 from skgrow.problem import (
     L2,
@@ -130,15 +130,20 @@ def test_the_terms_by_their_formulas(kind):
     assert torch.equal(problem.penalty.pattern(network), coarse.problem.penalty.pattern(network))
 
 
+@pytest.mark.parametrize("kind", [True, "exact"])
 @given(alpha=st.floats(1e-6, 1e3))
-def test_the_strength_is_that_of_the_decay_alone(alpha):
-    problem, _, network, (own, *others) = terms_of(True, 0.4)
+def test_another_strength_is_that_inside_the_correction_too(kind, alpha):
+    """At the anchor the gradient is the restricted one, whatever the strength, and is that of the objective."""
+    problem, anchor, network, _, restricted = coarse_problem(kind)
     found = problem.at(alpha)
     assert (found.alpha, problem.alpha) == (alpha, 0.7)
-    expected = own.with_alpha(alpha).value(network, 5.0) + sum(term.value(network, 5.0) for term in others)
-    torch.testing.assert_close(found.penalty.value(network, 5.0), expected, rtol=1e-12, atol=0.0)
-    expected = own.with_alpha(alpha).gradient(network, 5.0) + sum(term.gradient(network, 5.0) for term in others)
-    torch.testing.assert_close(found.penalty.gradient(network, 5.0), expected, rtol=1e-11, atol=1e-13)
+    torch.testing.assert_close(found.value_and_gradient(anchor)[1], restricted, rtol=1e-9, atol=1e-12 * (1 + alpha))
+    away = network.theta - anchor.theta
+    decay = found.penalty.terms[0]
+    slope = restricted - problem.with_penalty(decay).value_and_gradient(anchor)[1]
+    n = problem.total_weight
+    expected = decay.value(network, n) + 0.2 * away @ away + slope @ away
+    torch.testing.assert_close(found.penalty.value(network, n), expected, rtol=1e-9, atol=1e-12 * (1 + alpha))
 
 
 @pytest.mark.parametrize("loss", LOSSES, **NAMED)
@@ -158,6 +163,20 @@ def test_mini_batches_average_to_the_whole(kind, loss):
     assert len(parts) == 2
     for found, expected in zip(zip(*parts, strict=True), problem.value_and_gradient(network), strict=True):
         torch.testing.assert_close(sum(found) / 2, expected, rtol=1e-11, atol=1e-13)
+
+
+def test_a_batch_of_a_corrected_level_has_its_own_correction_on_the_batch():
+    """Of three levels the middle one is corrected when the coarsest one is."""
+    middle, anchor, *_ = coarse_problem(True)
+    identity = Identity(anchor.n_parameters)
+    slope = middle.value_and_gradient(anchor)[1]
+    problem = corrected(middle, anchor, anchor, middle, slope, identity, kind=True, regularization=0.0)
+    rows, factor = torch.tensor([1, 2, 6]), 8 / 3
+    batch = problem.batch(rows, factor)
+    same = middle.batch(rows, factor).value_and_gradient(anchor)[1]
+    torch.testing.assert_close(batch.value_and_gradient(anchor)[1], same, rtol=1e-11, atol=1e-13)
+    # no transfer and no other level: the term is zero, also on the batch
+    assert float(batch.penalty.terms[-1].linear.abs().max()) < 1e-13
 
 
 @pytest.mark.parametrize("kind", [True, "exact"])

@@ -279,6 +279,44 @@ def test_other_data_share_nothing():
     assert passes == [1 / 3] * 4
 
 
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("offset", [True, False])
+def test_a_batch_has_the_weights_and_offsets_of_its_rows(weighted, offset):
+    network, problem = random_case(n=12)
+    rng = np.random.default_rng(0)
+    given = {"sample_weight": torch.as_tensor(rng.uniform(0.3, 2, 12)) if weighted else None}
+    if offset:
+        given["offset"] = torch.as_tensor(rng.normal(size=problem.Y.shape))
+    problem = replace(problem, **given)
+    parts = [problem.batch(rows, 3.0) for rows in torch.arange(12).split(4)]
+    loss = sum(float(part.data_loss(network)) for part in parts) / 3
+    assert loss == pytest.approx(float(problem.data_loss(network)), rel=1e-13)
+    gradient = sum(part.value_and_gradient(network)[1] for part in parts) / 3
+    torch.testing.assert_close(gradient, problem.value_and_gradient(network)[1], rtol=1e-12, atol=1e-14)
+    for part in parts:  # what is made anew has the same weights
+        again = replace(part)
+        torch.testing.assert_close(again.g, part.g, rtol=1e-14, atol=0)
+        assert again.total_weight == part.total_weight == problem.total_weight
+        assert float(again.objective(network)) == pytest.approx(float(part.objective(network)), rel=1e-13)
+
+
+@pytest.mark.parametrize("batch", [True, False])
+def test_a_problem_in_double_precision_is_so_in_all_its_parts(batch):
+    _, problem = random_case(n=12)
+    weight = torch.as_tensor(np.random.default_rng(0).uniform(0.3, 2, 12))
+    problem = replace(problem, sample_weight=weight, offset=0.1 * problem.Y)
+    arrays = {name: getattr(problem, name).float() for name in ("X", "Y", "sample_weight", "offset")}
+    single = replace(problem, **arrays)
+    single = single.batch(torch.arange(5), 12 / 5) if batch else single
+    double = single.double()
+    assert {part.dtype for part in (double.X, double.Y, double.g, double.sample_weight, double.offset)} == {
+        torch.float64
+    }
+    torch.testing.assert_close(double.g, single.g.double(), rtol=1e-6, atol=0)
+    torch.testing.assert_close(replace(double).g, double.g, rtol=1e-15, atol=0)
+    assert double.total_weight == pytest.approx(single.total_weight, rel=1e-6)  # single precision has seven digits
+
+
 def test_the_meter_is_told_of_samples_and_gradients():
     network, problem = random_case(n=12)
     notes = []
