@@ -35,6 +35,9 @@ class SolverConstants:
     newton_damping, most_newton_damping, newton_factor : float
         Its damping at the start, relative to the diagonal; from which on it gives up; and the factor per failure, one
         over that of a success (decision 14).
+    penalty_parabolas : int
+        Parabolas, one after the other, that take the place of a penalty that is not quadratic in such a refit
+        (decision 14).
     rate_patience, rate_cut : int, float
         Epochs without progress after which an adaptive learning rate falls, and its factor (decision 25).
     batch_rows : int
@@ -66,6 +69,7 @@ class SolverConstants:
     newton_damping: float = 1e-6
     most_newton_damping: float = 1e6
     newton_factor: float = 10.0
+    penalty_parabolas: int = 8
     rate_patience: int = 3
     rate_cut: float = 0.5
     batch_rows: int = 200

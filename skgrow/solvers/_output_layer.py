@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -32,12 +32,32 @@ def _gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
     return gram, moments
 
 
-def _penalised_gram(network: MLP, problem: Problem) -> tuple[Tensor, Tensor]:
-    """Return the same with the penalty on the diagonal."""
+def _penalty_model(network: MLP, problem: Problem, stiffness: float = 1.0) -> tuple[Tensor, Tensor]:
+    r"""Return D and s, shape (c, w + 1), of the parabola that touches the penalty at the present output layer.
+
+    It is :math:`\tfrac12 \sum_{kj} D_{kj} a_{kj}^2 - \sum_{kj} s_{kj} a_{kj}` up to a constant, with D the curvature of
+    the penalty times the stiffness.
+    """
+    w, b = network.slices[-1]
+
+    def outgoing(values: Tensor) -> Tensor:
+        return torch.cat([values[w].view(network.shapes[-1]), values[b][:, None]], 1)
+
+    n = problem.total_weight
+    curvature = stiffness * outgoing(problem.penalty.curvature(network, n))
+    return curvature, curvature * outgoing(network.theta) - outgoing(problem.penalty.gradient(network, n))
+
+
+def _penalised(network: MLP, problem: Problem, stiffness: float = 1.0) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Yield outputs of equal curvature of the penalty, and the matrix and right side of their least squares."""
     gram, moments = _gram(network, problem)
-    penalised = gram.diagonal()[:-1]
-    penalised += problem.ridge
-    return gram, moments
+    curvature, shift = _penalty_model(network, problem, stiffness)
+    moments = moments + shift.T
+    c = len(curvature)
+    alike = bool((curvature == curvature[:1]).all())
+    for k in range(1 if alike else c):
+        outputs = slice(c) if alike else slice(k, k + 1)
+        yield outputs, gram + torch.diag(curvature[k]), moments[:, outputs]
 
 
 def _unit_diagonal(gram: Tensor) -> tuple[Tensor, Tensor]:
@@ -50,10 +70,25 @@ def _unit_diagonal(gram: Tensor) -> tuple[Tensor, Tensor]:
 def refit_output(network: MLP, problem: Problem) -> MLP:
     """Return the network with the output layer that minimises the objective, all other weights fixed.
 
-    Least squares for the squared error, a few damped Newton steps for other losses; never worse than before.
+    Least squares for the squared error, a few damped Newton steps for other losses; never worse than before. A penalty
+    that is not quadratic in the output weights is replaced by a parabola that touches it at the present ones, again
+    and again, of more curvature if the objective would rise. For the path norm the parabola lies above it.
     """
-    refitted = _least_squares(network, problem) if problem.loss.is_quadratic else _newton(network, problem)
-    return refitted if bool(problem.objective(refitted) <= problem.objective(network)) else network
+    solve = _least_squares if problem.loss.is_quadratic else _newton
+    if problem.penalty.is_quadratic:
+        refitted = solve(network, problem)
+        return refitted if bool(problem.objective(refitted) <= problem.objective(network)) else network
+    before, stiffness = float(problem.objective(network)), 1.0
+    for _ in range(SOLVERS.penalty_parabolas):
+        refitted = solve(network, problem, stiffness)
+        after = float(problem.objective(refitted))
+        if not after <= before:
+            stiffness *= SOLVERS.newton_factor
+            continue
+        gain, before, network = before - after, after, refitted
+        if gain <= SOLVERS.newton_tol * abs(after):
+            break
+    return network
 
 
 def _with_output(network: MLP, solution: Tensor) -> MLP:
@@ -65,32 +100,36 @@ def _with_output(network: MLP, solution: Tensor) -> MLP:
     return network.with_theta(theta)
 
 
-def _least_squares(network: MLP, problem: Problem) -> MLP:
-    gram, moments = _penalised_gram(network, problem)
-    unit, scale = _unit_diagonal(gram)
-    inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
-    return _with_output(network, (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram))
+def _least_squares(network: MLP, problem: Problem, stiffness: float = 1.0) -> MLP:
+    solution = network.theta.new_zeros(network.layer_sizes[-2] + 1, network.layer_sizes[-1])
+    for outputs, gram, moments in _penalised(network, problem, stiffness):
+        unit, scale = _unit_diagonal(gram)
+        inverse = torch.linalg.pinv(unit, hermitian=True, rtol=len(unit) * torch.finfo(unit.dtype).eps)
+        solution[:, outputs] = (scale[:, None] * (inverse @ (scale[:, None] * moments.to(scale)))).to(gram)
+    return _with_output(network, solution)
 
 
-def _newton(network: MLP, problem: Problem) -> MLP:
+def _newton(network: MLP, problem: Problem, stiffness: float = 1.0) -> MLP:
     """Damped Newton steps on the convex problem of the output layer."""
     kind = torch.float32 if problem.X.device.type == "mps" else torch.float64
     features = problem.basis(network)
     B, Y, g = (a.to(kind) for a in (features, problem.Y, problem.g))
     shift = 0 if problem.offset is None else problem.offset
     loss = problem.loss
-    ridge = B.new_full((B.shape[1], 1), problem.ridge)
-    ridge[-1] = 0
+    ridge, linear = (part.T.to(kind) for part in _penalty_model(network, problem, stiffness))
     theta = torch.cat([network.weights[-1], network.biases[-1][:, None]], 1).T.to(kind)
 
     def objective(coefficients: Tensor) -> Tensor:
-        return loss.value(B @ coefficients + shift, Y) @ g + 0.5 * (ridge * coefficients.square()).sum()
+        return (
+            loss.value(B @ coefficients + shift, Y) @ g
+            + (0.5 * ridge * coefficients.square() - linear * coefficients).sum()
+        )
 
     value, damping = objective(theta), SOLVERS.newton_damping
     few = theta.numel() > SOLVERS.many_unknowns
     for _ in range(SOLVERS.few_newton_steps if few else SOLVERS.newton_steps):
         F = B @ theta + shift
-        gradient = ridge * theta - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
+        gradient = ridge * theta - linear - B.T @ (loss.negative_gradient(F, Y) * g[:, None])
         dense = theta.numel() <= SOLVERS.dense_unknowns
         step_of = _factorised(features, loss, F, Y, g, ridge) if dense else _by_products(B, loss, F, Y, g, ridge)
         while damping < SOLVERS.most_newton_damping:
@@ -115,7 +154,7 @@ def _factorised(features: Tensor, loss: Loss, F: Tensor, Y: Tensor, g: Tensor, r
     """Return the solver of the Newton system by factors of its matrix."""
     # the precision of the data will do: gradient and objective say where the minimum is
     hessian = _hessian(features, loss.hessian(F, Y).to(features), g.to(features)).to(F)
-    hessian += torch.diag(ridge.repeat(F.shape[1], 1)[:, 0])
+    hessian += torch.diag(ridge.T.reshape(-1))
 
     def step(gradient: Tensor, damping: float) -> Tensor:
         factor = damped_cholesky(hessian, damping * hessian.diagonal().clamp_min(LEAST_DIAGONAL))
@@ -166,7 +205,8 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
 
     With the inverse :math:`K` of the matrix of the refitted output layer, :math:`K_{jj}` its (c, c) blocks and
     output weights :math:`a_j`, that is :math:`\tfrac12 a_j^T K_{jj}^{-1} a_j`: exact for the squared error (for which
-    :math:`K_{jj}` is a multiple of the identity), to second order for other losses. No refit is needed to know it.
+    :math:`K_{jj}` is diagonal), to second order for other losses and for penalties that are not quadratic. No refit is
+    needed to know it.
 
     Returns
     -------
@@ -175,21 +215,21 @@ def leave_out_losses(network: MLP, problem: Problem) -> Tensor:
     """
     width, c = network.layer_sizes[-2:]
     if problem.loss.is_quadratic:
-        gram, moments = _penalised_gram(network, problem)
-        unit, scale = _unit_diagonal(gram)
-        # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
-        unit = unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
-        inverse = torch.linalg.inv(unit)
-        solution = inverse @ (scale[:, None] * moments.to(scale))
-        diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
-        return (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
+        losses = network.theta.new_zeros(width)
+        for _, gram, moments in _penalised(network, problem):
+            unit, scale = _unit_diagonal(gram)
+            # a small ridge, not a pseudo-inverse: two equal neurons have to see that each can stand in for the other
+            unit = unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device)
+            inverse = torch.linalg.inv(unit)
+            solution = inverse @ (scale[:, None] * moments.to(scale))
+            diagonal = inverse.diagonal()[:width].clamp_min(torch.finfo(unit.dtype).tiny)
+            losses = losses + (solution[:width].square().sum(1) / (2 * diagonal)).to(gram)
+        return losses
     B = problem.basis(network)
     if c * (width + 1) > SOLVERS.dense_unknowns:
         return _leave_out_by_output(B, network, problem)
     hessian = _hessian(B, problem.loss.hessian(problem.outputs(network), problem.Y), problem.g)
-    ridge = hessian.new_full((c, width + 1), problem.ridge)
-    ridge[:, -1] = 0
-    hessian = hessian + torch.diag(ridge.view(-1))
+    hessian = hessian + torch.diag(_penalty_model(network, problem)[0].reshape(-1).to(hessian))
     if not problem.loss.is_separable:  # the constant that cross-entropy leaves open
         hessian.view(c, width + 1, c, width + 1)[:, -1, :, -1] += 1 / c
     unit, scale = _unit_diagonal(hessian)
@@ -204,10 +244,9 @@ def _leave_out_by_output(B: Tensor, network: MLP, problem: Problem) -> Tensor:
     """Return the same with the diagonal of the curvature: with many outputs the matrix of all takes too much memory."""
     curvature = problem.loss.curvature(problem.outputs(network), problem.Y) * problem.g[:, None]
     rise = B.new_zeros(B.shape[1] - 1)
-    for weights, outgoing in zip(curvature.T, network.weights[-1], strict=True):
-        gram = (B * weights[:, None]).T @ B
-        penalised = gram.diagonal()[:-1]
-        penalised += problem.ridge
+    penalties = _penalty_model(network, problem)[0].to(B)
+    for weights, penalty, outgoing in zip(curvature.T, penalties, network.weights[-1], strict=True):
+        gram = (B * weights[:, None]).T @ B + torch.diag(penalty)
         unit, scale = _unit_diagonal(gram)
         inverse = torch.linalg.inv(unit + OUTPUT_RIDGE * torch.eye(len(unit), dtype=unit.dtype, device=unit.device))
         diagonal = (inverse.diagonal() * scale.square())[:-1].clamp_min(torch.finfo(unit.dtype).tiny)

@@ -1,5 +1,6 @@
 """The exact output layer, leave-out losses, balance, and what growth neuron by neuron reaches."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -9,8 +10,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skgrow.growth import balance, exact_neuron, smoothing_widths
+from skgrow.multilevel import Proximal
 from skgrow.networks import MLP, Activation, prune, widen
-from skgrow.problem import L2, Problem
+from skgrow.problem import (
+    L2,
+    Huber,
+    Logistic,
+    PathNorm,
+    Penalty,
+    PenaltySum,
+    Poisson,
+    Problem,
+    SquaredError,
+    WeightedL2,
+)
 from skgrow.solvers import leave_out_losses, output_gauss_newton, refit_output
 
 RELU = Activation("relu")
@@ -43,6 +56,69 @@ def test_refit_is_stationary_in_the_output_layer_and_leaves_the_rest(activation,
     assert float(gradient[start:].abs().max()) < 1e-10
     assert torch.equal(refitted.theta[:start], network.theta[:start])
     assert float(problem.objective(refitted)) <= float(problem.objective(network))
+
+
+class Quartic(Penalty):
+    """A penalty of one's own: value and gradient alone."""
+
+    def value(self, network, n):
+        return self.alpha / (4 * n) * network.theta[: network.slices[-1][1].start].pow(4).sum()
+
+    def gradient(self, network, n):
+        return self.alpha / n * self.pattern(network) * network.theta**3
+
+
+def penalty_of(kind, network):
+    rng = np.random.default_rng(7)
+    one, other = (torch.as_tensor(rng.uniform(0, 3, network.n_parameters)) for _ in range(2))
+    away = network.with_theta(network.theta + torch.as_tensor(rng.normal(size=network.n_parameters)))
+    return {
+        "l2": L2(0.3),
+        "weighted": WeightedL2(2.0, one),
+        "sum": PenaltySum((WeightedL2(2.0, one), L2(0.5), WeightedL2(1.0, other))),
+        "proximal": PenaltySum((L2(0.3), Proximal(0.2, away))),
+        "path": PathNorm(0.2),
+        "sum with path": PenaltySum((WeightedL2(2.0, one), PathNorm(0.2))),
+        "quartic": Quartic(0.1),
+    }[kind]
+
+
+@pytest.mark.parametrize("loss", [SquaredError(), Poisson(), Huber(0.7), Logistic()], ids=lambda v: type(v).__name__)
+@pytest.mark.parametrize("kind", ["l2", "weighted", "sum", "proximal", "path", "sum with path", "quartic"])
+def test_refit_is_stationary_whatever_the_penalty(kind, loss):
+    network, problem = random_case("tanh", 1)
+    problem = replace(problem, Y=(problem.Y > 0).to(problem.Y), loss=loss, penalty=penalty_of(kind, network))
+    refitted = refit_output(network, problem)
+    assert float(problem.objective(refitted)) < float(problem.objective(network))
+    start = network.slices[-1][0].start
+    before, after = (float(problem.value_and_gradient(n)[1][start:].abs().max()) for n in (network, refitted))
+    if kind in ("path", "sum with path", "quartic"):  # parabolas in turn, with linear convergence
+        assert after < 1e-2 * before
+        again = refitted
+        for _ in range(10):
+            again = refit_output(again, problem)
+        assert float(problem.value_and_gradient(again)[1][start:].abs().max()) < 1e-3 * before
+    else:
+        assert after < (1e-10 if loss.is_quadratic else 1e-3)  # Newton's method ends at a relative gain of 1e-7
+
+
+@pytest.mark.parametrize("kind", ["weighted", "sum", "proximal"])
+def test_leave_out_losses_are_those_of_the_penalty(kind):
+    network, problem = random_case("tanh", 2)
+    problem = replace(problem, penalty=penalty_of(kind, network))
+    full = refit_output(network, problem)
+    (w, _), curvature = full.slices[-1], problem.penalty.curvature(full, problem.total_weight)
+    gram = output_gauss_newton(full, problem) + torch.diag(curvature[w.start :])
+    width, c = full.layer_sizes[-2:]
+    losses = []
+    for j in range(width):  # of the quadratic function with the outgoing weights of a neuron fixed at zero
+        gone = torch.arange(c) * width + j
+        rest = torch.tensor([i for i in range(len(gram)) if i not in gone])
+        schur = gram[gone][:, gone] - gram[gone][:, rest] @ torch.linalg.solve(gram[rest][:, rest], gram[rest][:, gone])
+        a = full.weights[-1][:, j]
+        losses.append(float(0.5 * a @ schur @ a))
+    np.testing.assert_allclose(leave_out_losses(network, problem), losses, rtol=1e-7, atol=1e-12)
+    np.testing.assert_allclose(leave_out_losses(full, problem), losses, rtol=1e-7, atol=1e-12)
 
 
 @pytest.mark.parametrize("width", [0, 1, 40])
