@@ -173,11 +173,6 @@ def generalised_cross_validation(
     return unit * data_loss / (1 - share) ** loss.degree
 
 
-def next_penalty(found: Evidence, alpha: float, loss: Loss) -> float:
-    """Return the penalty to train with next; if nothing is penalised yet, the one of before."""
-    return alpha if found.alpha == alpha else loss.plug_in_factor * found.alpha
-
-
 def _log_symmetries(network: Network, determined: Tensor) -> float:
     """Log of the number of distinct parameter vectors with the same function: permutations, and signs of odd neurons.
 

@@ -266,6 +266,9 @@ class FixedAlpha:
     #: Whether the evidence is needed even if nothing else asks for it.
     needs_evidence: ClassVar[bool] = False
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
+
     def follow(self, problem: Problem) -> Follower:  # noqa: ARG002
         """Return what goes along with one descent of a second-order solver."""
         return Follower()

@@ -105,6 +105,12 @@ def test_a_fixed_strength_never_changes(solver, loss, alpha, seed):
         assert best.problem is best.following is problem
 
 
+def test_rules_say_what_they_are():
+    rules = [FixedAlpha(), ByEvidence(), InRounds(), InRounds(2)]
+    names = ["FixedAlpha()", "ByEvidence()", "InRounds(n_rounds=6)", "InRounds(n_rounds=2)"]
+    assert [repr(rule) for rule in rules] == names
+
+
 @pytest.mark.parametrize("loss", [*KNOWN, *ESTIMATED], **NAMED)
 def test_a_fixed_strength_is_freed_and_retried_by_nobody(loss):
     network, problem = random_case(loss)
