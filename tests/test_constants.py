@@ -12,9 +12,6 @@ import skgrow
 SOURCE = Path(skgrow.__file__).parent
 DECISIONS = SOURCE.parent / "docs" / "decisions"
 
-#: Names that two estimators have for the layers they start with: defaults of a parameter, and no constants.
-DEFAULTS = {"start"}
-
 
 def assigned(module):
     """Yield the constants of a module, by name and value."""
@@ -82,7 +79,7 @@ def test_a_name_has_one_value():
     for instance, home in HOMES.items():
         for name, value in fields(home).items():
             values[name][ast.dump(value)].append(instance)
-    several = {name: dict(found) for name, found in values.items() if len(found) > 1 and name not in DEFAULTS}
+    several = {name: dict(found) for name, found in values.items() if len(found) > 1}
     assert several == {}
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from skgrow.training import Regime
 
 #: Hidden layers of the finest level, if none are given.
-_START: dict[str, tuple[int, ...]] = {"mlp": (128,), "resnet": (32,) * 9, "cnn": ()}
+_MGOPT_START: dict[str, tuple[int, ...]] = {"mlp": (128,), "resnet": (32,) * 9, "cnn": ()}
 
 #: Hierarchies, if none is given.
 _HIERARCHY = {"resnet": "depth", "mlp": "width", "cnn": "resolution"}
@@ -77,7 +77,7 @@ class Multilevel(BaseNetwork):
             schedule=Plateau(tol=0.1, patience=3) if self.schedule is None else build("schedule", self.schedule),
             n_channels=architecture.n_channels,
             architecture=architecture,
-            sizes=layers_of(self.hidden_layer_sizes, architecture, _START),
+            sizes=layers_of(self.hidden_layer_sizes, architecture, _MGOPT_START),
             activation=activation_of(self.activation),
             final_time=self.final_time,
             hierarchy=self._hierarchy(architecture.name),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skgrow.training import Regime
 
 #: Hidden layers at the start, if none are given.
-_START: dict[str, tuple[int, ...]] = {"mlp": (100,), "resnet": (100, 100), "cnn": ()}
+_SENSLI_START: dict[str, tuple[int, ...]] = {"mlp": (100,), "resnet": (100, 100), "cnn": ()}
 
 
 class Inserting(BaseNetwork):
@@ -68,7 +68,7 @@ class Inserting(BaseNetwork):
             schedule=Plateau(tol=1e-2, patience=10) if self.schedule is None else build("schedule", self.schedule),
             n_channels=architecture.n_channels,
             architecture=architecture,
-            sizes=layers_of(self.hidden_layer_sizes, architecture, _START),
+            sizes=layers_of(self.hidden_layer_sizes, architecture, _SENSLI_START),
             activation=activation_of(self.activation),
             selection=selection,
             tau=self.tau,
