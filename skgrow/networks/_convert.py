@@ -21,7 +21,7 @@ _NAMES: dict[type[nn.Module], str] = {kind: name for name, kind in _MODULES.item
 def to_torch(network: Network) -> nn.Sequential:
     """Return the network as ``nn.Sequential`` of PyTorch's own layers, with copied parameters.
 
-    An :class:`MLP` alternates ``nn.Linear`` and activations, where several of them share a layer :class:`ByColumns`; a
+    An :class:`MLP` alternates ``nn.Linear`` and activations, if several of them share a layer :class:`ByColumns`; a
     :class:`ResNet` has :class:`Residual` blocks between two ``nn.Linear``; a :class:`ConvNet` starts with
     ``nn.Unflatten``, and standardizes images by an ``nn.BatchNorm2d`` in evaluation mode.
     """
@@ -155,7 +155,7 @@ def from_torch(module: nn.Sequential) -> MLP:
     if not layers or len(layers) % 2 == 0 or not all(isinstance(layer, nn.Linear) for layer in linears):
         raise ValueError(f"module must alternate nn.Linear and activations and end with nn.Linear; got {module}.")
     if len(others) > 1 and any(isinstance(other, ByColumns) for other in others):
-        raise ValueError(f"module must have one hidden layer where several activations share it; got {module}.")
+        raise ValueError(f"module must have one hidden layer if several activations share it; got {module}.")
     activations = list(dict.fromkeys(_activation_of(other) for other in others)) or [Activation("identity")]
     if len({activation.name for activation in activations}) > 1:
         raise _not_one_activation(activation.name for activation in activations)

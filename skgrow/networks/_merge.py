@@ -25,7 +25,7 @@ def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:
        :math:`a_i = \mu_i a` with :math:`\mu_i > 0`, one neuron :math:`v = \sum_i \mu_i v_i` stands for all: it lies in
        the convex cone of the :math:`v_i`, hence is on and off with them.
 
-    Step 2 changes the function nowhere, steps 1 and 3 only off X; predictions change within rounding plus, where
+    Step 2 changes the function nowhere, steps 1 and 3 only off X; predictions change within rounding plus, if
     neurons are not quite equal, ``tol`` times :math:`\sum_i |a_i| |v_i| |z|`. Of one hidden layer the path norm
     :math:`\sum_i |a_i| |v_i|` never rises, and there is at most one neuron left per activation pattern and direction of
     the outgoing weights (a sign, for one output). Neurons without outgoing weights, as :func:`widen` can append them,
@@ -121,7 +121,7 @@ def _merge_sectors(network: MLP, layer: int, inputs: Tensor, tol: float) -> tupl
     pattern = torch.addmm(network.biases[layer], inputs, network.weights[layer].T) > 0
     _, sector = torch.unique(pattern, dim=1, return_inverse=True)
     size = torch.linalg.vector_norm(A, dim=0)
-    U = (A / size).T  # NaN, equal to nothing, where no weight goes out
+    U = (A / size).T  # NaN, equal to nothing, if no weight goes out
     label = _first_of_group((_distances(U, U) <= tol) & (sector[:, None] == sector))
     keep, group = torch.unique(label, return_inverse=True)
     factor = torch.nan_to_num(size / size[label], nan=1.0)

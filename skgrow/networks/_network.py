@@ -271,7 +271,7 @@ class Network(ABC):
 
     def _require_point(self, point: int) -> None:
         if self.n_insertion_points == 0:
-            raise ValueError(f"a layer can only be inserted where there is a hidden layer; got {self!r}.")
+            raise ValueError(f"a layer can only be inserted if there is a hidden layer; got {self!r}.")
         if not 0 <= point < self.n_insertion_points:
             raise ValueError(f"point must lie in [0, {self.n_insertion_points - 1}]; got {point!r}.")
 

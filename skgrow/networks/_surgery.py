@@ -183,7 +183,7 @@ def positions(old: Network, new: Network) -> Tensor:
 
 
 def prune(network: MLP, layer: int, keep: Tensor) -> MLP:
-    """Keep only the neurons ``keep`` (indices, ascending where activations differ) of a hidden layer."""
+    """Keep only the neurons ``keep`` (indices, ascending if activations differ) of a hidden layer."""
     network = network.folded()
     weights, biases = list(network.weights), list(network.biases)
     weights[layer], biases[layer] = weights[layer][keep], biases[layer][keep]

@@ -291,7 +291,7 @@ def test_both_widens_and_inserts_at_one_checkpoint():
 
 def test_errors_name_what_is_wrong():
     X = torch.zeros(3, 2)
-    with pytest.raises(ValueError, match="only be inserted where there is a hidden layer"):
+    with pytest.raises(ValueError, match="only be inserted if there is a hidden layer"):
         sensitivity(MLP((2, 1), None, Activation("relu")), Problem(X, X[:, :1]))
     with pytest.raises(ValueError, match="norm must be one of"):
         gradient_norm(X, "nuclear")

@@ -84,7 +84,7 @@ def test_leaky_slopes_may_differ():
     back = from_torch(to_torch(both))
     assert_same(back(X), both(X))
     module = nn.Sequential(*to_torch(both)[:2], nn.Linear(4, 4), to_torch(both)[1], nn.Linear(4, 1))
-    with pytest.raises(ValueError, match="module must have one hidden layer where several activations share it"):
+    with pytest.raises(ValueError, match="module must have one hidden layer if several activations share it"):
         from_torch(module)
 
 
