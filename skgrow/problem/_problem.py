@@ -117,9 +117,9 @@ class Problem:
     def double(self) -> Self:
         """Return the problem in double precision."""
         names = ("X", "Y", "sample_weight", "offset", "repeats")
-        given = {name: getattr(self, name) for name in names}
-        found = replace(self, **{name: None if array is None else array.double() for name, array in given.items()})
-        return found._with(_known=_Known(losses=None))
+        given: dict[str, Any] = {name: getattr(self, name) for name in names}
+        doubled: dict[str, Any] = {name: array if array is None else array.double() for name, array in given.items()}
+        return replace(self, **doubled)._with(_known=_Known(losses=None))
 
     @property
     def n_samples(self) -> int:
