@@ -53,15 +53,15 @@ def test_outputs_gradients_and_jacobians_equal_autograd(name, depth, c):
     theta = network.theta.clone().requires_grad_()
     output = reference(network, theta, X)
     state = network.forward_pass(X)
-    torch.testing.assert_close(network(X), output, rtol=0, atol=1e-10)
-    torch.testing.assert_close(state.output, output, rtol=0, atol=1e-10)
+    torch.testing.assert_close(network(X), output, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(state.output, output, rtol=1e-10, atol=1e-10)
 
     delta = torch.linspace(-1, 2, 7 * c, dtype=torch.float64).view(7, c)
     (gradient,) = torch.autograd.grad((output * delta).sum(), theta, retain_graph=True)
-    torch.testing.assert_close(network.gradient(state, delta), gradient, rtol=0, atol=1e-10)
+    torch.testing.assert_close(network.gradient(state, delta), gradient, rtol=1e-10, atol=1e-10)
 
     jacobian = torch.func.jacrev(lambda t: reference(network, t, X))(network.theta)  # (n, c, p)
-    torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=0, atol=1e-10)
+    torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -75,7 +75,7 @@ def test_backpropagated_derivatives_are_those_by_the_preactivations(name, depth)
     for layer, d in enumerate(deltas):  # a shift of the bias moves all pre-activations of a neuron alike
         theta = network.theta.clone().requires_grad_()
         per_sample = torch.func.jacrev(lambda t: reference(network, t, X).sum(1))(theta)[:, network.slices[layer][1]]
-        torch.testing.assert_close(d, per_sample.detach(), rtol=0, atol=1e-10)
+        torch.testing.assert_close(d, per_sample.detach(), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize(
@@ -100,10 +100,10 @@ def test_activations_side_by_side_equal_autograd(names, bounds):
 
     theta = network.theta.clone().requires_grad_()
     state = network.forward_pass(X)
-    torch.testing.assert_close(state.output, output(theta), rtol=0, atol=1e-10)
+    torch.testing.assert_close(state.output, output(theta), rtol=1e-10, atol=1e-10)
     torch.testing.assert_close(network(X), state.output, rtol=0, atol=0)
     jacobian = torch.func.jacrev(output)(network.theta)
-    torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=0, atol=1e-10)
+    torch.testing.assert_close(network.jacobian(state), jacobian.transpose(0, 1), rtol=1e-10, atol=1e-10)
 
 
 def test_what_activations_side_by_side_can_not_do_is_said():
