@@ -6,6 +6,7 @@ Each is a comparison of a size, or of a number of operations, with a budget name
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -33,7 +34,8 @@ class Budgets:
     accelerator_work : float
         Operations of a pass over the data above which ``device="auto"`` takes a GPU (decision 13).
     single_thread_size : int
-        Entries of X, or of a mini-batch, up to which one thread is used on a CPU (decision 13).
+        Entries of X, or of a mini-batch, up to which one thread is used on a CPU although more are asked for
+        (decision 13).
     validation_rows : int
         Rows above which ``early_stopping="auto"`` holds out validation data, as HistGradientBoosting does
         (decision 12).
@@ -207,11 +209,14 @@ class Regime:
     def threads(self, rows: int, columns: int) -> AbstractContextManager[Any]:
         """Return a context for training on so many entries of X.
 
-        On small data it allows one thread: there is nothing to share, and on busy cores threads wait for each other.
+        That is one thread, unless the environment variable OMP_NUM_THREADS asks for more and the data are not small: on
+        busy cores threads wait for each other, and a fit takes many times as long.
         """
         if self.single(rows):
             rows = self.settings.solver.rows(rows)
-        if self.device.type == "cpu" and rows * columns <= BUDGETS.single_thread_size:
+        few = rows * columns <= BUDGETS.single_thread_size
+        asked = os.environ.get("OMP_NUM_THREADS", "").strip() not in ("", "1")
+        if self.device.type == "cpu" and (few or not asked):
             return _one_thread()
         return nullcontext()
 

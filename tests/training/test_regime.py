@@ -85,6 +85,17 @@ def test_fits_beside_each_other_give_all_threads_back(first_in_is_first_out):
 
 
 @pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize(("asked", "size", "own"), [(None, 10**4, 1), ("1", 10**4, 1), ("2", 10**4, 2), ("2", 100, 1)])
+def test_more_threads_are_for_large_data_and_have_to_be_asked_for(monkeypatch, asked, size, own):
+    if asked is None:
+        monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    else:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    with regime().threads(size, 10):
+        assert torch.get_num_threads() == own
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_threads_come_back_after_an_error():
     before = pools()
     with pytest.raises(ZeroDivisionError), regime().threads(100, 3):
