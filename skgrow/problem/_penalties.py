@@ -71,7 +71,7 @@ class Penalty(BaseEstimator):
 
         Where the penalty has no parabola above it, as may be so of one of your own, it is a guess at its size.
         """
-        return self.alpha / n * self.pattern(network)
+        return bounded(self.alpha / n, network.theta.dtype) * self.pattern(network)
 
     def on_batch(self, batch: Problem, rows: Tensor, factor: float) -> Penalty:  # noqa: ARG002
         """Return the penalty of a problem on some rows, whose weights were multiplied with a factor: the same."""
@@ -102,7 +102,7 @@ class L2(Penalty):
 
     def gradient(self, network: Network, n: float) -> Tensor:
         """Return the gradient, shape (n_parameters,)."""
-        return self.alpha / n * self.pattern(network) * network.theta
+        return self.curvature(network, n) * network.theta
 
     def add_gradient(self, network: Network, n: float, gradient: Tensor) -> None:
         """Add the gradient to the vector given."""
@@ -141,7 +141,7 @@ class WeightedL2(Penalty):
 
     def gradient(self, network: Network, n: float) -> Tensor:
         """Return the gradient, shape (n_parameters,)."""
-        return self.alpha / n * self.pattern(network) * network.theta
+        return self.curvature(network, n) * network.theta
 
     def add_gradient(self, network: Network, n: float, gradient: Tensor) -> None:
         """Add the gradient to the vector given."""
