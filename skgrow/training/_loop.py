@@ -332,6 +332,11 @@ def fit(
     -------
     Trained
         The best network; the path is in ``history``.
+
+    Raises
+    ------
+    ValueError
+        If the loss is not finite from the beginning.
     """
     criterion = Objective() if criterion is None else criterion
     started = time.perf_counter() - (history[-1]["time"] if history else 0.0)
@@ -352,6 +357,11 @@ def fit(
 
     here = torch.arange(network.n_parameters, device=network.theta.device)
     best = current = stages.train(network, problem, None, None if state is None else here)
+    if not math.isfinite(current.loss):
+        raise ValueError(
+            f"The training loss must be finite; that of the first network is {current.loss}, and training ended there. "
+            "standardize=True or other units of X and y may help."
+        )
     try:
         record(current, "start", True, None)
         while not monitor.stopped:

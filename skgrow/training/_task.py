@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -201,11 +202,11 @@ class Task:
         return None if self.held_out is None else Validation(self.problem(self.held_out))
 
     def validation_scores(self, history: list[dict[str, Any]]) -> list[float] | None:
-        """Return for the rows of a history the share of a constant's validation loss that is explained.
+        """Return for the rows of a history the explained share of a constant's validation loss; None if unknown.
 
         If the constant has no loss, that is one for rows without loss and zero for others, as in ``r2_score``.
         """
-        if self.held_out is None:
+        if self.held_out is None or all(math.isnan(row["validation_loss"]) for row in history):
             return None
         problem = self.problem(self.held_out)
         d, c = self.samples.X.shape[1], problem.Y.shape[1]
