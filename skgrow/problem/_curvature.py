@@ -19,6 +19,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from scipy.linalg.lapack import dtrtri, strtri
 from torch import Tensor
 
 from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES
@@ -61,7 +62,7 @@ class DenseCurvature:
     def damped(self, ridge: float, penalised: Tensor) -> tuple[float, Tensor]:
         """Return log determinant and diagonal of the inverse of the matrix plus ``ridge * diag(penalised)``."""
         factor = damped_cholesky(self.gram, bounded(ridge, penalised.dtype) * penalised)
-        return 2 * float(factor.diagonal().log().sum()), torch.cholesky_inverse(factor).diagonal()
+        return 2 * float(factor.diagonal().log().sum()), inverse_diagonal(factor)
 
     def solve(self, ridge: float, penalised: Tensor, damping: float, b: Tensor) -> Tensor | None:
         """Return the matrix plus ``ridge * diag(penalised) + damping * identity``, inverted, times the columns of b.
@@ -270,6 +271,15 @@ def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
         extra = max(CHOLESKY_FACTOR * extra, tiny(gram.dtype))
         matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
     raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
+
+
+def inverse_diagonal(factor: Tensor) -> Tensor:
+    """Return the diagonal of the inverse of a matrix, of its Cholesky factor: a triangle is cheaper to invert."""
+    if factor.device.type != "cpu":
+        return torch.cholesky_inverse(factor).diagonal()
+    invert = dtrtri if factor.dtype == torch.float64 else strtri
+    inverse, _ = invert(factor.numpy().T, lower=0)  # as LAPACK stores it, the transpose
+    return torch.from_numpy(inverse).square().sum(1)
 
 
 def gauss_newton_work(n_samples: int, n_outputs: int, n_parameters: int, *, by_rows: bool = True) -> float:
