@@ -107,7 +107,7 @@ def evidence(
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), LEAST_EFFECTIVE)
     theta_squared = max(float((network.theta * penalised) @ network.theta), TINY)
     total = max(n * data_loss, smallest_loss(n_observed))
-    spread = problem.spread(network, total / n)
+    spread = max(problem.spread(network, total / n), smallest_loss(n_observed) / n)
     dispersion = dispersion_of(loss, spread, gamma + c, n, c)
     log_evidence = math.nan
     if alpha > 0:

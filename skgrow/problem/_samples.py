@@ -116,7 +116,7 @@ class Samples:
         X, Y = rows[:, :d].to(self.X.dtype).contiguous(), rows[:, d:].to(self.Y.dtype).contiguous()
         return Samples(X, Y, merged if bool((merged != merged[0]).any()) else None, emphasis)
 
-    def observed(self) -> Samples:
+    def observed(self, *, chosen: bool = False) -> Samples:
         r"""Return the samples with weights whose sum is the number of observations that they amount to.
 
         Weights say how much the rows count for each other, not how many observations there are: with weights w that is
@@ -127,26 +127,34 @@ class Samples:
         no copy: inputs and targets have few values, and observations agree by chance. Then whole numbers, divided by
         their greatest common divisor, count. An emphasis f of observations w leaves
         :math:`(\\sum_i w_i f_i)^2 / \\sum_i w_i f_i^2` of them.
+
+        If samples were ``chosen``, as the nodes of a quadrature and points of a boundary, each is one observation.
         """
-        weight, repeats = self.weight, None
-        if weight is not None:
+        counts, weight = self._counts(), self.emphasised
+        if chosen and weight is not None:
+            return replace(self, weight=weight * (len(weight) / weight.sum()), emphasis=None)
+        if counts is not None:
+            f = torch.ones_like(counts) if self.emphasis is None else self.emphasis
+            weight = counts * f
+            weight = weight * (weight.sum() / (weight * f).sum())
+        elif weight is not None:
             weight = weight / weight.max()
-            counts = self._counts()
-            if counts is not None:
-                weight = repeats = counts
-            else:
-                total = weight.sum()
-                weight = weight * (total / weight.square().sum())
-        if self.emphasis is not None:
-            before = self.X.new_ones(len(self.X), dtype=torch.float64) if weight is None else weight
-            after = before * self.emphasis
-            weight = after * (after.sum() / (after * self.emphasis).sum())
-        return replace(self, weight=weight, emphasis=None, repeats=repeats)
+            weight = weight * (weight.sum() / weight.square().sum())
+        return replace(self, weight=weight, emphasis=None, repeats=counts)
+
+    @property
+    def emphasised(self) -> Tensor | None:
+        """Weights times emphasis; None if all are equal."""
+        factors = [a for a in (self.weight, self.emphasis) if a is not None]
+        if not factors:
+            return None
+        weight = torch.stack(factors).prod(0)
+        return weight if bool((weight != weight[0]).any()) else None
 
     def _counts(self) -> Tensor | None:
         """Return how many observations each row stands for; None if repetitions are copies."""
-        w = cast(Tensor, self.weight)
-        if not bool((w == w.round()).all()) or float(w.max()) > _LARGEST_COUNT or len(w) > _MAX_MERGED:
+        w = self.weight
+        if w is None or not bool((w == w.round()).all()) or float(w.max()) > _LARGEST_COUNT or len(w) > _MAX_MERGED:
             return None
         w = w / np.gcd.reduce(w.to("cpu").numpy().astype(np.int64))
         new = (self.X[1:] != self.X[:-1]).any(1)  # equal inputs lie one after the other
@@ -236,7 +244,8 @@ class Units:
         double = X.new_empty(0, dtype=torch.float64)
         x_units = double.new_zeros(X.shape[1]), double.new_ones(X.shape[1])
         y_units = double.new_zeros(Y.shape[1]), double.new_ones(Y.shape[1])
-        g = double.new_ones(len(X)) if samples.weight is None else samples.weight.to(torch.float64)
+        weight = samples.emphasised
+        g = double.new_ones(len(X)) if weight is None else weight.to(torch.float64)
         g = g / g.max()
         g = g / g.sum()
         if standardize:

@@ -131,9 +131,11 @@ class Task:
         else:
             x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a) for a in data.units)
             units = Units(x_mean, x_scale, y_mean, y_scale, kind == "log").joined(given)
-        samples = units.apply(given.observed(), device, dtype)
-        held_out = None if held_out is None else units.apply(held_out.observed(), device, dtype)
-        everything = None if everything is None else units.apply(everything.observed(), device, dtype)
+        chosen = settings.operator is not None
+        samples, held_out, everything = (
+            cast(Samples, None if part is None else units.apply(part.observed(chosen=chosen), device, dtype))
+            for part in (given, held_out, everything)
+        )
         single = given.X.dtype == torch.float32 and units.fit_single
         loss, operator, y_ndim = settings.loss.in_units_of(samples, given), None, data.y.ndim
         if settings.operator is not None:  # one network output, whatever the number of components

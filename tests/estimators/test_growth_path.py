@@ -259,7 +259,7 @@ def test_a_few_far_samples_are_not_bent_to(seed):
         GrowingRegressor(criterion=criterion, random_state=0).fit(X[:300], y[:300]).score(X[300:], y[300:])
         for criterion in ("loo", "gcv")
     ]
-    assert scores[0] > scores[1] + 0.05  # by 0.06 to 0.12
+    assert scores[0] > scores[1] + 0.02  # by 0.03 and more
 
 
 @pytest.mark.parametrize("criterion", ["loo", "gcv", "evidence"])
@@ -497,7 +497,7 @@ def test_divergence_warns_once_and_keeps_the_best_weights(solver, activation):
 @pytest.mark.parametrize("activation", ["relu", "tanh", "auto"])
 @pytest.mark.parametrize(
     ("kind", "at"),
-    [("solver", 1), ("solver", 2), ("solver", 60), ("search", 1), ("search", 2), ("search", 5)],
+    [("solver", 1), ("solver", 2), ("solver", 30), ("search", 1), ("search", 2), ("search", 5)],
 )
 def test_keyboard_interrupt_keeps_the_model_so_far(kind, at, activation, interrupted):
     """While weights are optimised, and while new neurons are looked for."""

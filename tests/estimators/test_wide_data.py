@@ -25,8 +25,8 @@ def data(n=60, d=80, n_new=200, seed=0, kind="regression"):
     return X[:n], y[:n], X[n:], y[n:]
 
 
-def units(X):
-    return X.mean(0), X.std(0)
+def units(est):
+    return tuple(est._scaling[:2])
 
 
 @pytest.mark.parametrize("activation", ["auto", "relu", "tanh"])
@@ -43,7 +43,7 @@ def test_incoming_weights_are_combinations_of_the_samples(activation, settings):
     est.fit(X, y, **({} if est.early_stopping is True else {"X_val": X_val, "y_val": y_val}))
     assert est.architecture_[1] > 0
     assert est.architecture_[0] == est.coefs_[0].shape[0] == 80
-    mean, scale = units(X)  # with held-out samples other units, but the same span about
+    mean, scale = units(est)  # with held-out samples other units, but the same span about
     W = est.coefs_[0] * scale[:, None]
     if "early_stopping" not in settings:
         rows = (X - mean) / scale
@@ -90,7 +90,7 @@ def test_the_deviation_knows_directions_without_samples():
     X, y, X_new, _ = data()
     est = GrowingRegressor(random_state=0, schedule=Plateau(max_growths=0)).fit(X, y)
     assert set(est.hidden_activations_[0]) == {"identity"}
-    mean, scale = units(X)
+    mean, scale = units(est)
     A, B = (np.column_stack([(Z - mean) / scale, np.ones(len(Z))]) for Z in (X, X_new))
     matrix = A.T @ A + est.alpha_ * np.diag([1.0] * 80 + [0.0])
     expected = est.noise_variance_ * (1 + np.sum(B * np.linalg.solve(matrix, B.T).T, 1))
@@ -107,7 +107,7 @@ def test_deviations_of_networks_grow_away_from_the_span(activation):
         activation=activation, search=PolarSearch(n_exchanges=0), schedule=Plateau(max_growths=1), random_state=0
     )
     est.fit(X, y, X_val=X_val, y_val=y_val)
-    mean, scale = units(X)
+    mean, scale = units(est)
     rows = (X - mean) / scale
     away = np.random.default_rng(0).normal(size=80)
     away -= np.linalg.pinv(rows) @ (rows @ away)

@@ -186,10 +186,17 @@ def test_rare_counts_have_their_size():
 
 
 def test_heavy_tails_do_not_hide_the_bulk():
-    A = np.random.default_rng(0).standard_cauchy((20_000, 1))
+    A = np.tan(np.pi * (np.linspace(0, 1, 1001)[1:-1, None] - 0.5))  # the quantiles of Cauchy's distribution
     scale = float(Units.of(Samples.build(A, A[:, 0]), standardize=True).x_scale[0])
     assert scale == pytest.approx(2 * 2 / 1.349, rel=0.05)  # the quartiles are -1 and 1
-    assert A.std() > 10 * scale
+    assert A.std() > 3 * scale
+
+
+def test_nothing_lies_more_than_a_thousand_scales_away():
+    A = np.random.default_rng(0).normal(size=(500, 1))
+    A[0] = 1e9
+    units = Units.of(Samples.build(A, A[:, 0]), standardize=True)
+    assert float((1e9 - units.x_mean[0]) / units.x_scale[0]) == pytest.approx(1000)
 
 
 def test_scales_are_those_of_repeated_rows():
