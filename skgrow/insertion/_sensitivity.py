@@ -78,7 +78,7 @@ def sensitivity(network: Network, problem: Problem, norm: str = "frobenius") -> 
     """
     count = network.n_insertion_points
     if count == 0:
-        raise ValueError(f"a layer can only be inserted where there is a hidden layer; got {network!r}.")
+        raise ValueError(f"a layer can only be inserted if there is a hidden layer; got {network!r}.")
     sizes: list[tuple[int, ...]] = []
 
     def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, ...]:
