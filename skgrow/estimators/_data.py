@@ -14,44 +14,12 @@ from sklearn.utils.validation import column_or_1d, validate_data
 from skgrow._messages import warn
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
 
 def is_tensor(array: Any) -> bool:
     """Whether ``array`` is a torch tensor; never imports torch."""
     return "torch" in sys.modules and isinstance(array, sys.modules["torch"].Tensor)
-
-
-def resolve_device(device: str, work: float, like: Any = None) -> torch.device:
-    """Return the device to compute on.
-
-    Parameters
-    ----------
-    device : str
-        ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``.
-    work : float
-        Floating-point operations of one pass over the data; ``"auto"`` takes an accelerator above 2e9.
-    like : Tensor, optional
-        With ``"auto"``, a tensor that already lies somewhere stays there.
-
-    Raises
-    ------
-    ValueError
-        If there is no such device.
-    """
-    import torch
-
-    cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
-    if device == "auto":
-        if is_tensor(like) and like.device.type != "cpu":
-            return like.device
-        return torch.device("cuda" if cuda and work > 2e9 else "cpu")
-    available = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count())), *(["mps"] if mps else [])]
-    name = f"cuda:{torch.cuda.current_device()}" if device == "cuda" and cuda else device
-    if name not in available:
-        raise ValueError(f"device={device!r} is not available here; devices that are: {['auto', *available]}.")
-    return torch.device(name)
 
 
 def validate_X(estimator: Any, X: Any, *, reset: bool) -> Any:
