@@ -126,7 +126,7 @@ class Samples:
         If rows of equal inputs differ in their targets, in :data:`_DIFFERENT` of the pairs at least, a repeated row is
         no copy: inputs and targets have few values, and observations agree by chance. Then whole numbers, divided by
         their greatest common divisor, count. An emphasis f of observations w leaves
-        :math:`(\\sum_i w_i f_i)^2 / \\sum_i w_i f_i^2` of them.
+        :math:`(\sum_i w_i f_i)^2 / \sum_i w_i f_i^2` of them.
 
         If samples were ``chosen``, as the nodes of a quadrature and points of a boundary, each is one observation.
         """

@@ -114,7 +114,7 @@ class Task:
         held_out, everything = None, None
         target_range = None if settings.operator is not None else torch.stack(given.Y.aminmax(dim=0))
         if data.validation is not None:
-            held_out = Samples.build(*data.validation)
+            held_out = Samples.build(*data.validation).merged()
         elif regime.holds_out:
             generator = torch.Generator().manual_seed(seed)
             train, held_out = given.split(settings.validation_fraction, generator, settings.loss.strata(given.Y))
@@ -129,7 +129,7 @@ class Task:
             n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
             units = Units.of(given, settings.standardize, kind, n_channels)
         else:
-            x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a) for a in data.units)
+            x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a, device=given.X.device) for a in data.units)
             units = Units(x_mean, x_scale, y_mean, y_scale, kind == "log").joined(given)
         chosen = settings.operator is not None
         samples, held_out, everything = (
