@@ -18,7 +18,7 @@ from skgrow.multilevel import Cycle
 
 @parametrize_with_checks(
     [
-        GrowingRegressor(max_stage_iter=5),
+        GrowingRegressor(max_neurons=6, search=PolarSearch(n_exchanges=0), max_stage_iter=5),
         GrowingRegressor(
             activation="leaky_relu", solver="lbfgs", max_neurons=6, search=PolarSearch(n_exchanges=0), max_stage_iter=5
         ),
@@ -39,12 +39,12 @@ from skgrow.multilevel import Cycle
         GrowingRegressor(
             hidden_layer_sizes=(3, 2),
             grow_layer="best",
-            max_neurons=8,
+            max_neurons=6,
             solver="lbfgs",
             search=PolarSearch(n_exchanges=0),
             max_stage_iter=5,
         ),
-        GrowingClassifier(max_stage_iter=5),
+        GrowingClassifier(max_neurons=6, max_stage_iter=5),
         GrowingClassifier(solver="lbfgs", activation="relu", max_neurons=6, max_stage_iter=5),
         SensLIRegressor(max_iter=60),
         SensLIRegressor(architecture="resnet", hidden_layer_sizes=(8, 8), activation="tanh", solver="lm", max_iter=60),
@@ -53,7 +53,7 @@ from skgrow.multilevel import Cycle
             architecture="resnet", hidden_layer_sizes=(8,), solver="lbfgs", widen=True, alpha=0.1, max_iter=60
         ),
         PreconditionedMLPRegressor(hidden_layer_sizes=(20,), max_iter=60),
-        PreconditionedMLPClassifier(hidden_layer_sizes=(10, 10), activation="logistic", max_iter=60),
+        PreconditionedMLPClassifier(hidden_layer_sizes=(5, 5), activation="logistic", max_iter=60),
         PreconditionedMLPRegressor(preconditioner=None, solver="lbfgs", hidden_layer_sizes=(10,), max_iter=60),
         MGOptRegressor(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.02, max_iter=30),
         MGOptRegressor(
