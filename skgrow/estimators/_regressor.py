@@ -104,7 +104,7 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
 
         problem, units, F = task.problem(), task.units, task.outputs(network)
         low, high = (F.new_tensor(bound) for bound in cast(Any, self._bounds()))
-        if units.log_link:
+        if task.loss.target_units == "log":  # outputs are logarithms, with or without units
             low, high = (bound.clamp_min(0).log() - units.y_mean.cpu() for bound in (low, high))
         else:
             low, high = ((bound - units.y_mean.cpu()) / units.y_scale.cpu() for bound in (low, high))

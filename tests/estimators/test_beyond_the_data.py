@@ -7,6 +7,7 @@ import pytest
 import torch
 from scipy.special import softmax
 from sklearn.datasets import make_friedman1
+from sklearn.metrics import mean_poisson_deviance
 
 from skgrow import (
     GrowingClassifier,
@@ -19,6 +20,7 @@ from skgrow import (
     SensLIRegressor,
 )
 from skgrow.estimators._regressor import TARGET_MARGIN
+from skgrow.networks import ResNetArchitecture
 
 REGRESSORS = [
     GrowingRegressor(max_neurons=6, random_state=0),
@@ -101,3 +103,17 @@ def test_labels_are_no_more_certain_either(est):
     assert (far.min(0) >= near.min(0) * (1 - 1e-4)).all()
     assert (far.max(0) <= near.max(0) * (1 + 1e-4)).all()
     np.testing.assert_array_equal(est.predict(FAR), far > 0.5)
+
+
+@pytest.mark.parametrize("map_bias", [True, False])
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_loss_of_rare_counts_is_that_of_the_predictions(map_bias):
+    """With biases outputs are logarithms in units of the mean, without them of the counts themselves."""
+    counts = (np.random.default_rng(0).random(120) < 0.2).astype(float)
+    sizes = {"hidden_layer_sizes": (4, 4, 4), "architecture": ResNetArchitecture(map_bias=map_bias)}
+    est = MGOptRegressor(
+        loss="poisson", standardize=False, early_stopping=False, max_iter=5, random_state=0, **sizes
+    ).fit(X, counts)
+    unit = counts.mean() if map_bias else 1.0
+    deviance = mean_poisson_deviance(counts, est.predict(X)) / 2
+    assert est.loss_ == pytest.approx(deviance / unit, rel=1e-4)  # training is in single precision
