@@ -64,6 +64,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
     loss_curve_: list[float]
     best_loss_: float
     _scaling: list[np.ndarray]
+    _coordinates: dict[str, np.ndarray] | None
     _moments: dict[str, np.ndarray]
     _batch_losses: list[float]
 
@@ -167,7 +168,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         task = Task.of(data, settings, regime)
         report = Reporter(self, {"X": data.X, "y": data.y}, lambda network: self._reconstruction(task, network))
         result = train(task, settings, report)
-        completed(lambda: self._store(task, result))
+        completed(lambda: self._store(result.task or task, result))
         report.close(result.stop_reason)
         return self
 
@@ -191,7 +192,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
                 f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
                 f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
             )
-        return Data(X, target, weight, emphasis, validation, previous)
+        coordinates = None if previous is None else self._coordinates
+        return Data(X, target, weight, emphasis, validation, previous, coordinates=coordinates)
 
     def _unlearn(self) -> None:
         """Drop what another fit has learned: with other parameters there may be less to learn."""
@@ -235,7 +237,8 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         target = self._encode(y, len(X), reset=False)
         self._require_outputs(target, "y must have")
         weight = validate_sample_weight(sample_weight, len(X))
-        data = Data(X, target, weight, self._emphasis(y, weight, len(X)), None, self._network(), self._scaling)
+        known = self._network(), self._scaling, self._coordinates
+        data = Data(X, target, weight, self._emphasis(y, weight, len(X)), None, *known)
         settings = self._batch_settings()
         _, grow, regime = self._method()
         task = Task.of(data, settings, regime)
@@ -334,6 +337,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         self._store_network(task.raw(trained.network), task.input_dtype)
         self._total_weight = trained.problem.total_weight
         self._scaling = [a.to("cpu").numpy() for a in (s.x_mean, s.x_scale, s.y_mean, s.y_scale)]
+        self._coordinates = None if task.coordinates is None else task.coordinates.arrays(s)
         self.history_ = result.history
         self.loss_curve_ = result.loss_curve
         self.n_iter_ = len(result.loss_curve)

@@ -31,6 +31,7 @@ class Growing(BaseNetwork):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 0, None, closed="left")],
         "activation": [StrOptions({"auto", "relu", "leaky_relu", "tanh", "logistic"}), HasMethods(["same_as"])],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "encoding": [None, *component("encoding")],
         "criterion": component("criterion"),
         "schedule": component("schedule"),
         "search": component("search"),
@@ -43,14 +44,24 @@ class Growing(BaseNetwork):
         **SHARED,
     }
 
-    _basis: Any
     _posterior: Any
 
     @property
     def hidden_activations_(self) -> list[np.ndarray]:
         """Name of the activation of every hidden neuron, layer by layer."""
-        names, bounds = self.activation_.split("+"), self._layout.get("bounds", ())
-        return [np.repeat(names, np.diff([0, *bounds, width])) for width in self.architecture_[1:-1]]
+        layers = list(zip(self.activation_.split(", "), self._layout["bounds"], strict=True))
+        layers += layers[-1:] * (len(self.architecture_) - 2 - len(layers))
+        return [
+            np.repeat(names.split("+"), np.diff([0, *bounds, width]))
+            for (names, bounds), width in zip(layers, self.architecture_[1:-1], strict=False)
+        ]
+
+    @property
+    def knots_(self) -> list[np.ndarray]:
+        """Knots of every feature, in its units."""
+        known = self._coordinates or {}
+        feature, knot = (np.asarray(known.get(name, ())) for name in ("feature", "knot"))
+        return [knot[feature == j] for j in range(self.n_features_in_)]
 
     def _method(self) -> tuple[Callable[..., Any], Callable[..., Any] | None, type[Regime]]:
         from skgrow.growth import grow, train
@@ -85,7 +96,15 @@ class Growing(BaseNetwork):
             patience=self.patience,
             min_decrease=self.min_decrease,
             max_iter=self.max_stage_iter,
+            encoding=self._encoding(),
         )
+
+    def _encoding(self) -> Any:
+        """Return the encoding of the features, None for none."""
+        found = None if self.encoding is None else build("encoding", self.encoding)
+        if found is not None:
+            found.check()
+        return found
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
         """Return the widths at the start, one number or more."""
@@ -100,7 +119,7 @@ class Growing(BaseNetwork):
         return sizes
 
     def _forget(self) -> None:
-        self._posterior = self._basis = None
+        self._posterior = None
 
 
 class GrowingRegressor(Growing, NetworkRegressor):
@@ -147,6 +166,13 @@ class GrowingRegressor(Growing, NetworkRegressor):
         ReLU leaves, or all if ReLU has taken more than half), and where there is more than one hidden layer. Where the
         linear model is best by ``criterion`` it joins the average, with a neuron of activation ``"identity"`` per
         output, or stands alone (not with operators, nor where it would be expensive).
+
+    encoding : "auto", PiecewiseLinear or None, default="auto"
+        Of single features: ``"auto"`` also grows networks that see, beside the features, piecewise linear functions of
+        those that the evidence of an additive model finds bent, with knots where it pays
+        (:class:`~skgrow.problem.PiecewiseLinear`, which also takes a number of knots; Gorishniy, Rubachev and Babenko
+        2022). They join the average, and the fitted network gets a first hidden layer of the features themselves and
+        a ReLU per knot. Not for wide data, operators and path norms. None: never.
 
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of
@@ -251,6 +277,9 @@ class GrowingRegressor(Growing, NetworkRegressor):
     target_range_ : ndarray of shape (2, n_outputs) or None
         Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
         length. :meth:`to_torch` gives the network without bounds.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         ``(n_features, n_neurons, ..., n_outputs)``.
@@ -383,6 +412,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         penalty: Any = "l2",
         hidden_layer_sizes: Any = (0,),
         activation: Any = "auto",
+        encoding: Any = "auto",
         alpha: str | float = "auto",
         criterion: Any = "loo",
         solver: Any = "auto",
@@ -412,6 +442,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         self.penalty = penalty
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.encoding = encoding
         self.alpha = alpha
         self.criterion = criterion
         self.solver = solver
@@ -538,7 +569,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         import torch
 
         from skgrow.growth import standard_deviation
-        from skgrow.problem import Units
+        from skgrow.problem import Units, coordinates_of
 
         if self._posterior is None:
             raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
@@ -548,13 +579,14 @@ class GrowingRegressor(Growing, NetworkRegressor):
             return torch.as_tensor(value, device=X.device, dtype=dtype)
 
         x_mean, x_scale, y_mean, y_scale = (tensor(a) for a in self._scaling)
+        units = Units(x_mean, x_scale, y_mean, y_scale)
         return standard_deviation(
             cast("MLP", self._network(X.device, dtype)),
-            Units(x_mean, x_scale, y_mean, y_scale),
+            units,
             [member | {"root": tensor(member["root"])} for member in self._posterior],
             tensor(np.atleast_1d(self.noise_variance_)),
             X,
-            None if self._basis is None else tensor(self._basis),
+            coordinates_of(self._coordinates, units, units.x_mean),
         )
 
 
@@ -583,6 +615,13 @@ class GrowingClassifier(Growing, NetworkClassifier):
         ReLU leaves, or all if ReLU has taken more than half), and where there is more than one hidden layer or a fit is
         expensive (see ``early_stopping``). Where the linear model is best by ``criterion`` it joins the average, with a
         neuron of activation ``"identity"`` per output, or stands alone.
+
+    encoding : "auto", PiecewiseLinear or None, default="auto"
+        Of single features: ``"auto"`` also grows networks that see, beside the features, piecewise linear functions of
+        those that the evidence of an additive model finds bent, with knots where it pays
+        (:class:`~skgrow.problem.PiecewiseLinear`, which also takes a number of knots; Gorishniy, Rubachev and Babenko
+        2022). They join the average, and the fitted network gets a first hidden layer of the features themselves and
+        a ReLU per knot. Not for wide data, operators and path norms. None: never.
 
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
@@ -685,6 +724,9 @@ class GrowingClassifier(Growing, NetworkClassifier):
 
     intercepts_ : list of ndarray
         Biases of every layer.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         ``(n_features, n_neurons, ..., n_outputs)``.
@@ -795,6 +837,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
         class_weight: Any = None,
         hidden_layer_sizes: Any = (0,),
         activation: Any = "auto",
+        encoding: Any = "auto",
         alpha: str | float = "auto",
         criterion: Any = "evidence",
         solver: Any = "auto",
@@ -821,6 +864,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
         self.class_weight = class_weight
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.encoding = encoding
         self.alpha = alpha
         self.criterion = criterion
         self.solver = solver

@@ -32,6 +32,9 @@ REGISTRY: dict[str, dict[str, Any]] = {
         "gcv": "skgrow.criteria:GCV",
         "evidence": "skgrow.criteria:LogEvidence",
     },
+    "encoding": {
+        "auto": "skgrow.problem:PiecewiseLinear",
+    },
     "solver": {
         "auto": "skgrow.solvers:AutoSolver",
         "lm": "skgrow.solvers:LevenbergMarquardt",
@@ -91,6 +94,7 @@ _METHODS = {
     "loss": ["value", "negative_gradient", "curvature"],
     "penalty": ["value", "gradient", "pattern"],
     "criterion": ["value", "gains"],
+    "encoding": ["of", "check"],
     "solver": ["start", "seeded"],
     "schedule": ["due", "finished"],
     "search": ["search", "check"],

@@ -22,15 +22,18 @@ so for the other losses. So that of the average is the mean of its networks', an
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import cast
 
 import numpy as np
+import torch
 
 from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._member import Member
-from skgrow.networks import average
-from skgrow.training import Trained, of_average
+from skgrow.networks import MLP, average, with_inputs
+from skgrow.training import Task, Trained, of_average
 
 
 def shares_of(errors: Sequence[float]) -> list[float]:
@@ -112,7 +115,7 @@ def evidence_of_average(members: Sequence[Evidence], shares: Sequence[float], me
 def combine(
     grown: Sequence[Member],
     line: Member | None,
-    criterion: Criterion,
+    criterion_on: Callable[[Task], Criterion],
     *,
     may_average: bool,
     goes_on: bool,
@@ -121,7 +124,8 @@ def combine(
     """Return the average of the networks that belong into it, or the one that is to stand alone.
 
     The linear model is given only if no network is estimated to be better, and joins the networks if their neurons fit
-    into the budget. An average that training goes on from stays one, whatever its size.
+    into the budget; while networks have more neurons together, the worst by the criterion stay out. An average that
+    training goes on from stays one, whatever its size.
 
     Parameters
     ----------
@@ -129,8 +133,8 @@ def combine(
         Networks, one per activation.
     line : Member or None
         The linear model.
-    criterion : Criterion
-        That judged them.
+    criterion_on : callable
+        Gives the criterion that judged those of a task.
     may_average : bool
         Whether networks without the linear model may be averaged.
     goes_on : bool
@@ -140,18 +144,31 @@ def combine(
     """
     best = max(grown, key=lambda member: member.trained.criterion)  # the first one, if equal
     joined = [member for member in (line, *grown) if member is not None and member.width]
-    fit = sum(member.width for member in joined) <= max_neurons
-    members = list(grown) if may_average else [best]
-    if line is not None and (fit or not goes_on):
-        best, members = line, joined
-    if len(members) == 1 or not (goes_on or fit):
+    while not goes_on and len(joined) > 1 and sum(member.width for member in joined) > max_neurons:
+        joined.remove(min(joined, key=lambda member: member.trained.criterion))
+    if line is not None and (line in joined or not goes_on):
+        best, members = line, joined if line in joined else [line]
+    else:
+        members = joined if may_average else [best]
+    if len(members) == 1:
         return best
-    shares = shares_of([criterion.error(member.trained) for member in members])
+    shares = shares_of([criterion_on(member.task).error(member.trained) for member in members])
     members = [member for member, share in zip(members, shares, strict=True) if share > 0]
     shares = [share for share in shares if share > 0]
     if len(members) == 1:
         return members[0]
     for member in members:
         member.measure()
-    mean = averaged([member.trained for member in members], shares, criterion)
-    return Member(mean, mean.network.activation.name, members, shares)
+    widest = max(members, key=lambda member: member.task.samples.X.shape[1])
+    mean = averaged([_on(widest, member) for member in members], shares, criterion_on(widest.task))
+    return Member(mean, mean.network.activation.name, widest.task, members, shares)
+
+
+def _on(widest: Member, member: Member) -> Trained:
+    """Return what is known of a network as of one on the coordinates of another: the first of these are its own."""
+    trained, task = member.trained, widest.task
+    if task is member.task:
+        return trained
+    first = torch.eye(trained.network.layer_sizes[0], task.samples.X.shape[1]).to(trained.network.theta)
+    problem = widest.problem.at(trained.alpha)
+    return replace(trained, network=with_inputs(cast(MLP, trained.network), first), problem=problem)

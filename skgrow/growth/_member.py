@@ -15,7 +15,7 @@ from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
 from skgrow.problem import DenseCurvature, Problem, bounded, damped_cholesky
 from skgrow.solvers import output_gauss_newton
-from skgrow.training import BUDGETS, Trained, is_evidence_cheap
+from skgrow.training import BUDGETS, Task, Trained, is_evidence_cheap
 
 
 @dataclass
@@ -28,6 +28,8 @@ class Member:
         The network.
     name : str
         Of its activation.
+    task : Task
+        On whose coordinates it is.
     parts : sequence of Member
         Of an average its networks.
     shares : sequence of float
@@ -42,11 +44,17 @@ class Member:
 
     trained: Trained
     name: str
+    task: Task
     parts: Sequence[Member] = ()
     shares: Sequence[float] = (1.0,)
     plain: MLP | None = None
     curvature: Any = None
     stop_reason: str = ""
+
+    @property
+    def label(self) -> str:
+        """Name of the activation on the features themselves."""
+        return self.task.named(self.name)
 
     @property
     def problem(self) -> Problem:
@@ -77,6 +85,8 @@ class Member:
     def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
         """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
 
+        Also of how many of the average's coordinates the network is.
+
         None if it is not finite.
 
         A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
@@ -101,7 +111,8 @@ class Member:
             root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
             biases.append([0.0] * len(biases[0]))
         unseen = noise / max(trained.alpha, LEAST_ALPHA) if whole else 0.0
-        return {"share": share, "biases": biases, "root": root.to("cpu").numpy(), "unseen": unseen}
+        said = {"share": share, "n_inputs": network.layer_sizes[0], "biases": biases, "unseen": unseen}
+        return said | {"root": root.to("cpu").numpy()}
 
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:

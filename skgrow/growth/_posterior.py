@@ -8,12 +8,17 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from skgrow.networks import MLP, summands, with_inputs
-from skgrow.problem import Units, sum_over_samples
+from skgrow.networks import MLP, summands
+from skgrow.problem import Coordinates, Units, sum_over_samples
 
 
 def standard_deviation(
-    network: MLP, units: Units, members: Sequence[dict[str, Any]], noise: Tensor, X: Tensor, basis: Tensor | None = None
+    network: MLP,
+    units: Units,
+    members: Sequence[dict[str, Any]],
+    noise: Tensor,
+    X: Tensor,
+    on: Coordinates | None = None,
 ) -> Tensor:
     """Return the deviation of y: of an average the mean of its networks', seen from the average, and noise.
 
@@ -31,8 +36,8 @@ def standard_deviation(
         Variance of the noise.
     X : Tensor of shape (n, d)
         Raw inputs.
-    basis : Tensor of shape (d, r), optional
-        Coordinates of training; of weights outside their span no sample says anything, and there is but the prior.
+    on : Coordinates, optional
+        Of training; of weights that these do not tell no sample says anything, and there is but the prior.
 
     Returns
     -------
@@ -40,28 +45,28 @@ def standard_deviation(
     """
     s = units
     inner = cast(MLP, s.inward(network))
-    inner = inner if basis is None else with_inputs(inner, basis)
+    inner = inner if on is None else on.inward(inner)
     dtype = inner.theta.dtype
     parts = []
     for part, known in zip(summands(inner), members, strict=True):
-        *weights, A = part.weights
+        first, *weights = part.weights
+        *weights, A = first[:, : known["n_inputs"]], *weights
         biases = [torch.as_tensor(bias, device=X.device, dtype=dtype) for bias in known["biases"]]
         parts.append((known, part.with_arrays([*weights, A / known["share"]], biases)))
     found: list[Tensor] = []
 
     def chunk(rows: Tensor) -> tuple[Tensor]:
-        Z = (rows.to(dtype) - s.x_mean) / s.x_scale
-        outside = Z.square().sum(1)
-        Z = Z if basis is None else Z @ basis
-        outside = (outside - Z.square().sum(1)).clamp_min(0)
+        inputs = (rows.to(dtype) - s.x_mean) / s.x_scale
+        Z = inputs if on is None else on.of(inputs)
+        unseen = None if on is None else on.unseen(inputs, Z)
         mean, deviation = inner(Z), rows.new_zeros((), dtype=dtype)
         for known, alone in parts:
-            state, root = alone.forward_pass(Z), known["root"]
+            state, root = alone.forward_pass(Z[:, : known["n_inputs"]]), known["root"]
             J = alone.jacobian(state)
             variance = (J[..., -len(root) :] @ root).square().sum(-1).T + (state.output - mean).square()
-            if basis is not None:
+            if unseen is not None:
                 slopes = J[..., alone.slices[0][1]].square().sum(-1).T
-                variance = variance + known["unseen"] * outside[:, None] * slopes
+                variance = variance + known["unseen"] * unseen[:, None] * slopes
             deviation = deviation + known["share"] * variance.sqrt()
         found.append(((deviation * s.y_scale).square() + noise).sqrt())
         return (rows.new_zeros(()),)

@@ -65,6 +65,8 @@ class GrowthSettings(Settings):
         See :class:`GrowthPolicy`.
     max_iter : int
         Iterations of a stage.
+    encoding : PiecewiseLinear or None
+        Of the features, of which further networks are grown.
     """
 
     activations: Sequence[Activation]
@@ -80,6 +82,7 @@ class GrowthSettings(Settings):
     patience: int
     min_decrease: float
     max_iter: int
+    encoding: Any = None
 
     def work(self, n: int, d: int, c: int) -> float:
         """Return about how many operations a pass over the data takes."""
@@ -147,6 +150,20 @@ def _policy(
     )
 
 
+@dataclass(frozen=True)
+class _Start:
+    """What a network is grown from: name of its activation, what it is trained on, and a network that there is."""
+
+    name: str
+    task: Task
+    network: MLP | None = None
+
+    @property
+    def label(self) -> str:
+        """Name of the activation on the features themselves."""
+        return self.task.named(self.name)
+
+
 class _Growth:
     """One fit: members are grown one after the other, with one history."""
 
@@ -164,36 +181,36 @@ class _Growth:
         """Grow all members, combine them, and say what is known of the outcome."""
         task, settings = self.task, self.settings
         parts = [] if task.previous is None else summands(cast(MLP, task.previous))
-        fitted = {part.activation.name: part for part in parts}
         if settings.certifies:
             self._require_certifiable(parts)
-        line_before = fitted.pop("identity", None)
-        starts: dict[str, MLP | None] = {**fitted} or {activation.name: None for activation in settings.activations}
+        line_before = next((part for part in parts if part.activation.name == "identity"), None)
+        fitted = [part for part in parts if part is not line_before]
+        starts = [_Start(part.activation.name, task, part) for part in fitted] or self._starts()
         shallow = not self.regime.is_expensive and {len(settings.sizes), *(part.depth for part in parts)} == {1}
-        may_average = shallow and len(starts) == 2
-        widths = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
+        may_average = shallow and len(starts) > 1
+        widths = [0 if start.network is None else start.network.layer_sizes[1] for start in starts]
         room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
         grown: list[Member] = []
-        for name, start in starts.items():
-            if self.stopped and start is None:
+        for i, start in enumerate(starts):
+            if self.stopped and start.network is None:
                 break
-            others = sum(widths.values()) - widths[name]
+            others = sum(widths) - widths[i]
             shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
             budget = room - others * shares_room
             try:
                 with task.threads():
-                    member = self._member(name, start, budget)
+                    member = self._member(start, budget)
             except KeyboardInterrupt:
                 if not grown:
                     raise
                 interrupted()
                 self.stopped, self.stop_reason = True, "interrupted"
-                if start is None:
+                if start.network is None:
                     break
                 with task.threads():
-                    member = self._member(name, start, budget)
+                    member = self._member(start, budget)
             grown.append(member)
-            widths[name] = member.width
+            widths[i] = member.width
         line = None
         if shallow and settings.averages and (line_before is not None or not self.stopped):
             line = self._line(grown)
@@ -202,8 +219,8 @@ class _Growth:
                 lambda: combine(
                     grown,
                     line,
-                    self._criterion(),
-                    may_average=may_average and min(widths.values()) > 0,
+                    self._criterion,
+                    may_average=may_average and min(widths) > 0,
                     goes_on=bool(fitted),
                     max_neurons=settings.max_neurons,
                 )
@@ -231,15 +248,24 @@ class _Growth:
 
     # problems ----------------------------------------------------------------------------------------------
 
-    def _criterion(self) -> Criterion:
-        """Return what judges: validation data, if there are any."""
-        return self.task.validation() or self.settings.criterion
+    def _starts(self) -> list[_Start]:
+        """Return what a first fit grows: a network of every activation on the features, and on their encoding."""
+        task, settings = self.task, self.settings
+        tasks = [task]
+        if settings.encoding is not None and self.regime.encodes:
+            coordinates = completed(lambda: settings.encoding.of(task.problem()))
+            tasks += [] if coordinates is None else [task.on(coordinates)]
+        return [_Start(activation.name, on) for on in tasks for activation in settings.activations]
 
-    def _problem(self, *, smooth: bool) -> tuple[Problem, Criterion]:
+    def _criterion(self, task: Task) -> Criterion:
+        """Return what judges: validation data, if there are any."""
+        return task.validation() or self.settings.criterion
+
+    def _problem(self, task: Task, *, smooth: bool) -> tuple[Problem, Criterion]:
         """Return the problem at the start, and the criterion for smooth networks or others."""
-        penalty = self.settings.penalty.with_alpha(self.regime.first_alpha(self.task.samples.X.shape[1]))
-        problem = self.task.problem(penalty=penalty, rule=self.regime.rule, support=GROWTH.kink_support)
-        return problem, self._criterion().suited_to(problem, smooth=smooth)
+        penalty = self.settings.penalty.with_alpha(self.regime.first_alpha(task.samples.X.shape[1]))
+        problem = task.problem(penalty=penalty, rule=self.regime.rule, support=GROWTH.kink_support)
+        return problem, self._criterion(task).suited_to(problem, smooth=smooth)
 
     def _activation(self, name: str) -> Activation:
         """Return an activation by its name, with the slope that was set."""
@@ -247,46 +273,45 @@ class _Growth:
 
     # members -----------------------------------------------------------------------------------------------
 
-    def _member(self, name: str, start: MLP | None, max_neurons: int) -> Member:
-        """Grow a network of one activation, from ``start`` if there is one; leave that as it is if ``stopped``."""
-        monitor = _RaceMonitor(self.task, self.report, name, self.rival)
+    def _member(self, start: _Start, max_neurons: int) -> Member:
+        """Grow a network of one activation, from one that there is; leave that as it is if ``stopped``."""
+        monitor = _RaceMonitor(start.task, self.report, start.label, self.rival)
         if self.stopped:
             monitor.stop(self.stop_reason)
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
-        trained = grown(name, start, max_neurons, monitor, history)
-        if self.regime.is_expensive:
+        trained = grown(start, max_neurons, monitor, history)
+        if self.regime.is_expensive and not monitor.beaten:
             self.rival = [row["criterion"] for row in history]
         offset = len(self.history)
         for row in history:
             parent = row["parent"]
-            self.history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
+            said = {"activation": start.label, "parent": None if parent is None else parent + offset}
+            self.history.append(row | said)
         trained.row += offset
         self.loss_curve += monitor.loss_curve
         self.stopped = monitor.stopped
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
-        return Member(trained, name, stop_reason=reason)
+        return Member(trained, start.name, start.task, stop_reason=reason)
 
-    def _grown(
-        self, name: str, start: MLP | None, max_neurons: int, monitor: _RaceMonitor, history: History
-    ) -> Trained:
-        task, settings = self.task, self.settings
-        generator, activation = task.generator(), self._activation(name)
-        problem, criterion = self._problem(smooth=not activation.is_piecewise_linear)
+    def _grown(self, start: _Start, max_neurons: int, monitor: _RaceMonitor, history: History) -> Trained:
+        task, settings, before = start.task, self.settings, start.network
+        generator, activation = task.generator(), self._activation(start.name)
+        problem, criterion = self._problem(task, smooth=not activation.is_piecewise_linear)
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(task, settings, solver, max_neurons, monitor, generator)
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
-        if start is None or 0 in start.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
+        if before is None or 0 in before.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
-        elif start.activation.name != cast(Network, task.previous).activation.name:  # of an average
-            network = refit_output(start, problem)
+        elif before.activation != cast(Network, task.previous).activation:  # of an average
+            network = refit_output(before, problem)
         else:
-            network = start
+            network = before
         best = fit(
             network,
             problem,
@@ -303,15 +328,14 @@ class _Growth:
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
-                self._refit(best, solver, history, monitor)
+                self._refit(task, best, solver, history, monitor)
             except KeyboardInterrupt:
                 interrupted(monitor)
         return best
 
     def _certified(
         self,
-        name: str,
-        start: MLP | None,
+        start: _Start,
         max_neurons: int,  # noqa: ARG002
         monitor: _RaceMonitor,
         history: History,
@@ -319,7 +343,7 @@ class _Growth:
         """Minimise the path-norm problem, as far as the budget goes to global optimality."""
         task, settings = self.task, self.settings
         problem = task.problem(penalty=settings.penalty.with_alpha(float(settings.alpha)))
-        network = constant_network(problem, self._activation(name)) if start is None else start
+        network = start.network or constant_network(problem, self._activation(start.name))
         policy = CertificatePolicy(problem, task.generator(), max_neurons=settings.max_neurons)
         best = fit(
             network,
@@ -337,9 +361,8 @@ class _Growth:
         self.found |= {"duality_gap_": last["duality_gap"], "certified_": last["certified"]}
         return best
 
-    def _refit(self, best: Trained, solver: Solver, history: History, monitor: Monitor) -> None:
+    def _refit(self, task: Task, best: Trained, solver: Solver, history: History, monitor: Monitor) -> None:
         """Train the network chosen on all rows, those held out included, with the penalty found."""
-        task = self.task
         problem = task.problem(task.everything, penalty=best.problem.penalty, support=GROWTH.kink_support)
         max_iter = self.settings.max_iter
         state = descend(best.network, problem, solver, Plateau(), max_iter=max_iter, monitor=monitor.aside())
@@ -351,7 +374,7 @@ class _Growth:
     def _line(self, grown: Sequence[Member]) -> Member | None:
         """Return the linear model if no network is estimated to be better, else None."""
         task, started = self.task, time.perf_counter()
-        problem, criterion = self._problem(smooth=True)
+        problem, criterion = self._problem(task, smooth=True)
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
         too_wide = problem.operator is not None or c > self.settings.max_neurons
         if too_wide or not self.regime.fits_linear_model(n, c, (d + 1) * c):
@@ -378,25 +401,25 @@ class _Growth:
         solver = self.settings.solver.seeded(generator)
         policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
         row |= _indicators(policy, wider, problem)
-        return Member(trained, "identity", plain=cast(MLP, plain.network))
+        return Member(trained, "identity", task, plain=cast(MLP, plain.network))
 
     def _row_of_average(self, best: Member) -> dict[str, Any]:
         """Return the row of an average, made from that of the member of largest weight."""
         history, mean = self.history, best.trained
-        times = [max(row["time"] for row in history if row["activation"] == part.name) for part in best.parts]
+        times = [max(row["time"] for row in history if row["activation"] == part.label) for part in best.parts]
         row = history[best.parts[int(np.argmax(best.shares))].trained.row] | {
             "time": sum(times),
             "epoch": len(self.loss_curve),
             "action": "average",
             "parent": None,
             "stop_reason": None,
-            "activation": best.name,
+            "activation": best.label,
         }
         mean.row = len(history)
-        return row | mean.entries(self._criterion())
+        return row | mean.entries(self._criterion(best.task))
 
     def _report_average(self, best: Member) -> None:
-        StageMonitor(self.task, self.report, best.name).stage(self.history[-1], best.trained.network)
+        StageMonitor(best.task, self.report, best.label).stage(self.history[-1], best.trained.network)
 
     # results -----------------------------------------------------------------------------------------------
 
@@ -429,7 +452,6 @@ class _Growth:
             variance = noise * scale**2 if problem.loss.has_variance else np.full(len(scale), math.nan)
             found["noise_variance_"] = float(variance[0]) if task.y_ndim == 1 else variance
             found["_posterior"] = self._posterior(best, noise)
-            found["_basis"] = None if task.basis is None else task.basis.to("cpu").numpy()
         return Result(
             trained,
             history,
@@ -438,6 +460,7 @@ class _Growth:
             task.validation_scores(history),
             reason,
             found,
+            best.task,
         )
 
     def _posterior(self, best: Member, noise: float) -> list[dict[str, Any]] | None:

@@ -1,6 +1,6 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
-from skgrow.networks._activations import ACTIVATIONS, Activation, SideBySide
+from skgrow.networks._activations import ACTIVATIONS, Activation, ByLayer, SideBySide
 from skgrow.networks._architectures import Architecture, CNNArchitecture, MLPArchitecture, ResNetArchitecture
 from skgrow.networks._convert import ByColumns, Residual, from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
@@ -30,6 +30,7 @@ __all__ = [
     "Activation",
     "Architecture",
     "ByColumns",
+    "ByLayer",
     "CNNArchitecture",
     "ConvNet",
     "IdentityLike",

@@ -63,6 +63,10 @@ class Activation:
         """Return the activation of some neurons (indices in ascending order) of a layer."""
         return self
 
+    def of_layer(self, i: int) -> Activation:  # noqa: ARG002
+        """Return the activation of hidden layer i, from 0."""
+        return self
+
     @property
     def negative_slope(self) -> float:
         """Slope on the negative side of a piecewise linear activation."""
@@ -153,3 +157,36 @@ class SideBySide(Activation):
         """Return ``s'(Z)``, given also ``H = s(Z)``."""
         pieces = zip(self.parts, Z.tensor_split(self.bounds, 1), H.tensor_split(self.bounds, 1), strict=True)
         return torch.cat([part.derivative(z, h) for part, z, h in pieces], 1)
+
+
+@dataclass(frozen=True, init=False)
+class ByLayer(Activation):
+    """A first hidden layer of another activation than the layers behind it: a network behind a fixed first layer.
+
+    Its name is theirs joined, such as ``"identity+relu, tanh"``.
+
+    Parameters
+    ----------
+    first, rest : Activation
+        Of the first hidden layer, and of the others.
+    """
+
+    first: Activation = Activation("relu")
+    rest: Activation = Activation("tanh")
+
+    def __init__(self, first: Activation, rest: Activation) -> None:
+        if isinstance(first, ByLayer) or isinstance(rest, ByLayer):
+            raise ValueError(f"first and rest must be activations of one layer; got {first} and {rest}.")
+        values = {"name": f"{first.name}, {rest.name}", "slope": rest.slope, "first": first, "rest": rest}
+        for key, value in values.items():
+            object.__setattr__(self, key, value)
+
+    def of_layer(self, i: int) -> Activation:
+        """Return the activation of hidden layer i, from 0."""
+        return self.first if i == 0 else self.rest
+
+    def value(self, Z: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
+        """Raise ValueError: which function it is depends on the layer."""
+        raise ValueError(f"activation {self.name!r} is a function in every layer only; see of_layer.")
+
+    derivative = value  # type: ignore[assignment]

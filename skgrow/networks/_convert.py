@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from skgrow.networks._activations import Activation, SideBySide
+from skgrow.networks._activations import Activation, ByLayer, SideBySide
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import Network
@@ -35,7 +35,7 @@ def to_torch(network: Network) -> nn.Sequential:
     if isinstance(network, ConvNet):
         layers += _image_modules(network)
     for i, layer in enumerate(maps[:-1]):
-        layers += [layer, _activation_module(network.activation)]
+        layers += [layer, _activation_module(network.activation.of_layer(i))]
         if isinstance(network, ConvNet):
             if i in network.pooled:
                 layers.append(nn.MaxPool2d(2))
@@ -114,10 +114,10 @@ def layout_of(network: Network) -> dict[str, Any]:
     """Return in plain Python what, beside arrays and activation, makes a network: see :func:`from_layout`."""
     if isinstance(network, ResNet):
         return {"architecture": "resnet"}
-    if isinstance(network.activation, SideBySide):
-        return {"architecture": "mlp", "bounds": network.activation.bounds}
     if not isinstance(network, ConvNet):
-        return {"architecture": "mlp"}
+        activation = network.activation
+        layers = (activation.first, activation.rest) if isinstance(activation, ByLayer) else (activation,)
+        return {"architecture": "mlp", "bounds": tuple(layer.bounds for layer in layers)}
     units = None
     if network.units is not None:
         units = tuple(unit.to("cpu").numpy() for unit in network.units)
@@ -129,10 +129,13 @@ def from_layout(
     layout: dict[str, Any], weights: Sequence[Tensor], biases: Sequence[Tensor], name: str, slope: float
 ) -> Network:
     """Return the network of given arrays (biases of length 0 if there are none), activation and layout."""
-    parts = [Activation(part, slope) for part in name.split("+")]
-    activation = parts[0] if len(parts) == 1 else SideBySide(parts, layout["bounds"])
     if layout["architecture"] == "mlp":
-        return MLP.from_arrays(weights, biases, activation)
+        layers = [
+            _side_by_side([Activation(part, slope) for part in names.split("+")], bounds)
+            for names, bounds in zip(name.split(", "), layout["bounds"], strict=True)
+        ]
+        return MLP.from_arrays(weights, biases, layers[0] if len(layers) == 1 else ByLayer(*layers))
+    activation = Activation(name, slope)
     if layout["architecture"] == "resnet":
         return ResNet.from_arrays(weights, biases, activation)
     units = layout["units"]
@@ -141,33 +144,39 @@ def from_layout(
     return ConvNet.from_arrays(layout["image_shape"], layout["stages"], weights, biases, activation, units)
 
 
+def _side_by_side(parts: Sequence[Activation], bounds: Sequence[int]) -> Activation:
+    return parts[0] if len(parts) == 1 else SideBySide(parts, bounds)
+
+
 def from_torch(module: nn.Sequential) -> MLP:
     """Return an :class:`MLP` with the parameters (copied) of alternating ``nn.Linear`` and activation modules.
 
     Raises
     ------
     ValueError
-        If the module is not of that form, or mixes activations; several can share an only hidden layer
-        (:class:`ByColumns`).
+        If the module is not of that form, or mixes activations. Several can share the first layer (:class:`ByColumns`)
+        and the last of two.
     """
     layers = list(module)
     linears, others = layers[::2], layers[1::2]
     if not layers or len(layers) % 2 == 0 or not all(isinstance(layer, nn.Linear) for layer in linears):
         raise ValueError(f"module must alternate nn.Linear and activations and end with nn.Linear; got {module}.")
-    if len(others) > 1 and any(isinstance(other, ByColumns) for other in others):
-        raise ValueError(f"module must have one hidden layer if several activations share it; got {module}.")
-    activations = list(dict.fromkeys(_activation_of(other) for other in others)) or [Activation("identity")]
-    if len({activation.name for activation in activations}) > 1:
-        raise _not_one_activation(activation.name for activation in activations)
-    if len(activations) > 1:
-        slopes = sorted(activation.slope for activation in activations)
+    activations = [_activation_of(other) for other in others] or [Activation("identity")]
+    if len(activations) > 2 and any(isinstance(activation, SideBySide) for activation in activations[1:]):
+        raise ValueError(f"module must have two hidden layers at most if several activations share one; got {module}.")
+    first, rest = activations[0], list(dict.fromkeys(activations[1:]))
+    if len(rest) > 1 or (rest and rest[0] != first and not isinstance(first, SideBySide)):
+        names = [activation.name for activation in activations]
+        if len(set(names)) > 1:
+            raise _not_one_activation(names)
+        slopes = sorted({activation.slope for activation in activations})
         raise ValueError(f"module must have one negative_slope; got {slopes}.")
     weights = [cast(Tensor, layer.weight).detach().clone() for layer in linears]
     biases = [W.new_zeros(len(W)) for W in weights]
     for b, layer in zip(biases, linears, strict=True):
         if layer.bias is not None:
             b.copy_(cast(Tensor, layer.bias).detach())
-    return MLP.from_arrays(weights, biases, activations[0])
+    return MLP.from_arrays(weights, biases, ByLayer(first, rest[0]) if rest and rest[0] != first else first)
 
 
 def _activation_of(module: nn.Module) -> Activation:

@@ -8,7 +8,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation, SideBySide
+from skgrow.networks._activations import Activation, ByLayer, SideBySide
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
 
@@ -27,7 +27,7 @@ class MLP(Network):
     theta : Tensor of shape (n_parameters,)
         ``W_1`` (row by row), ``b_1``, ``W_2``, ``b_2``, ...
     activation : Activation
-        Of all hidden layers.
+        Of all hidden layers; :class:`ByLayer` if that of the first is another one.
     smoothing : sequence of (Tensor or None), optional
         Per hidden layer the half widths of smoothing of a piecewise linear activation, one per neuron.
     inserted : sequence of (IdentityLike or None), optional
@@ -117,8 +117,8 @@ class MLP(Network):
         stop = len(self.weights) - 1 if depth is None else depth
         for i in range(stop):
             Z = affine(self.weights[i], self.biases[i], X)
-            layer = self.inserted[i]
-            X = self.activation.value(Z, self.smoothing[i]) if layer is None else layer.value(self.activation, Z)
+            layer, activation = self.inserted[i], self.activation.of_layer(i)
+            X = activation.value(Z, self.smoothing[i]) if layer is None else layer.value(activation, Z)
         return X
 
     def __call__(self, X: Tensor) -> Tensor:
@@ -130,11 +130,9 @@ class MLP(Network):
         inputs, slopes = [X], []
         for i, (W, b) in enumerate(zip(self.weights[:-1], self.biases[:-1], strict=True)):
             Z = affine(W, b, inputs[-1])
-            layer, width = self.inserted[i], self.smoothing[i]
-            H = self.activation.value(Z, width) if layer is None else layer.value(self.activation, Z)
-            slopes.append(
-                self.activation.derivative(Z, H, width) if layer is None else layer.derivative(self.activation, Z)
-            )
+            layer, width, activation = self.inserted[i], self.smoothing[i], self.activation.of_layer(i)
+            H = activation.value(Z, width) if layer is None else layer.value(activation, Z)
+            slopes.append(activation.derivative(Z, H, width) if layer is None else layer.derivative(activation, Z))
             inputs.append(H)
         return LayerPass(inputs, slopes, affine(self.weights[-1], self.biases[-1], inputs[-1]))
 
@@ -155,7 +153,7 @@ class MLP(Network):
     def insert(self, point: int, X: Tensor) -> tuple[MLP, Tensor]:
         """Insert a layer after hidden layer ``point`` that leaves the function as it is, see :class:`IdentityLike`."""
         self._require_point(point)
-        if isinstance(self.activation, SideBySide):
+        if isinstance(self.activation, (SideBySide, ByLayer)):
             raise ValueError(f"a layer can only be inserted into a network of one activation; got {self!r}.")
         H = self.hidden(X, point + 1)
         weights, biases, inserted = list(self.weights), list(self.biases), list(self.inserted)

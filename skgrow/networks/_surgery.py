@@ -6,7 +6,7 @@ Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import reduce
+from itertools import accumulate
 from typing import cast
 
 import torch
@@ -67,16 +67,22 @@ def direct_sum(first: MLP, second: MLP) -> MLP:
 
 
 def average(networks: Sequence[MLP], shares: Sequence[float]) -> MLP:
-    """Return the network of the sum of ``shares`` times the realizations.
+    """Return the network of the sum of ``shares`` times the realizations; :func:`summands` finds them again.
 
     Parameters
     ----------
     networks : sequence of MLP
-        One or more, as for :func:`direct_sum`.
+        One or more of one hidden layer, with one activation each.
     shares : sequence of float
         As many.
     """
-    return reduce(direct_sum, [_times(network, share) for network, share in zip(networks, shares, strict=True)])
+    scaled = [_times(network.folded(), share) for network, share in zip(networks, shares, strict=True)]
+    if len(scaled) == 1:
+        return scaled[0]
+    bounds = list(accumulate(network.layer_sizes[1] for network in scaled[:-1]))
+    weights = [torch.cat([network.weights[i] for network in scaled], i) for i in (0, 1)]
+    biases = [torch.cat([network.biases[0] for network in scaled]), torch.stack([n.biases[1] for n in scaled]).sum(0)]
+    return MLP.from_arrays(weights, biases, SideBySide([network.activation for network in scaled], bounds))
 
 
 def summands(network: MLP) -> list[MLP]:

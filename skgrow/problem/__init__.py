@@ -1,5 +1,6 @@
 """What is minimised: data, losses, penalties, operators, and their curvature; sums over samples."""
 
+from skgrow.problem._coordinates import Coordinates, Span, Spline, coordinates_of
 from skgrow.problem._curvature import (
     Curvature,
     DenseCurvature,
@@ -8,6 +9,7 @@ from skgrow.problem._curvature import (
     damped_cholesky,
     gauss_newton_work,
 )
+from skgrow.problem._encoding import PiecewiseLinear
 from skgrow.problem._layers import head_of, joined, layer_problem
 from skgrow.problem._losses import CrossEntropy, Huber, Logistic, Loss, Poisson, Quantile, SquaredError
 from skgrow.problem._named_operators import make_operator
@@ -29,6 +31,7 @@ __all__ = [
     "CHUNKS",
     "CHUNK_BYTES",
     "L2",
+    "Coordinates",
     "CrossEntropy",
     "Curvature",
     "DenseCurvature",
@@ -42,15 +45,19 @@ __all__ = [
     "PathNorm",
     "Penalty",
     "PenaltySum",
+    "PiecewiseLinear",
     "Poisson",
     "Problem",
     "Quantile",
     "RowCurvature",
     "Samples",
+    "Span",
+    "Spline",
     "SquaredError",
     "Units",
     "WeightedL2",
     "bounded",
+    "coordinates_of",
     "damped_cholesky",
     "derivative",
     "gauss_newton_work",

@@ -353,10 +353,10 @@ def _robust_moments(Y: Tensor, g: Tensor, fallback: Tensor) -> tuple[Tensor, Ten
 
 
 def _weighted_median(A: Tensor, g: Tensor) -> Tensor:
-    return _weighted_quantiles(A, g, (0.5,))[0]
+    return weighted_quantiles(A, g, (0.5,))[0]
 
 
-def _weighted_quantiles(A: Tensor, g: Tensor, levels: Sequence[float]) -> list[Tensor]:
+def weighted_quantiles(A: Tensor, g: Tensor, levels: Sequence[float]) -> list[Tensor]:
     """Return quantiles of the columns, entries themselves."""
     ordered, order = A.sort(dim=0)
     reached, columns = g[order].cumsum(0), torch.arange(A.shape[1], device=A.device)
@@ -399,7 +399,7 @@ def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         Relative rounding of the entries.
     """
     mean, deviation = _moments(A, g, eps)
-    low, median, high = _weighted_quantiles(A, g, (0.25, 0.5, 0.75))
+    low, median, high = weighted_quantiles(A, g, (0.25, 0.5, 0.75))
     unit = torch.where(deviation.isfinite(), deviation, torch.ones_like(deviation))
     away = (A - median) / unit
     scale = ((g @ away.square()) / (g @ (away != 0).to(A)).clamp_min(TINY)).sqrt() * unit

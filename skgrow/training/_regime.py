@@ -234,6 +234,11 @@ class GrowthRegime(Regime):
         """Whether coordinates in the span of the samples take the place of the features."""
         return self.spanned(self.n, self.d)
 
+    @property
+    def encodes(self) -> bool:
+        """Whether features may be encoded: not of wide data, or of functions under an operator."""
+        return not (self.certifies or self.spans or self.settings.operator is not None)
+
     def spanned(self, n: int, d: int) -> bool:
         """Whether that is so of n samples and d features: for penalised weights nothing is lost."""
         return n <= d and n <= BUDGETS.spanned_rows and self.settings.operator is None

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from skgrow.networks import Network
 from skgrow.training._loop import Trained
+from skgrow.training._task import Task
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,8 @@ class Result:
         Why training ended, one of :data:`STOP_REASONS`.
     found : dict
         What the method reports beyond that, by the names of fitted attributes.
+    task : Task or None
+        The task of the network, if the method has chosen other coordinates.
     """
 
     trained: Trained
@@ -41,6 +44,7 @@ class Result:
     validation_scores: list[float] | None
     stop_reason: str
     found: dict[str, Any] = field(default_factory=dict)
+    task: Task | None = None
 
     @property
     def best_validation_score(self) -> float | None:

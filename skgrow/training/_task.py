@@ -12,8 +12,20 @@ import torch
 from torch import Tensor
 
 from skgrow.criteria import Validation
-from skgrow.networks import MLP, Activation, Network, with_inputs
-from skgrow.problem import CHUNKS, Loss, Operator, Problem, Samples, Units, make_operator, rows_within
+from skgrow.networks import MLP, Activation, Network
+from skgrow.problem import (
+    CHUNKS,
+    Coordinates,
+    Loss,
+    Operator,
+    Problem,
+    Samples,
+    Span,
+    Units,
+    coordinates_of,
+    make_operator,
+    rows_within,
+)
 from skgrow.solvers import refit_output
 from skgrow.training._regime import Regime
 from skgrow.training._settings import Settings
@@ -39,6 +51,8 @@ class Data:
         That training goes on from, on raw units.
     units : sequence of four ndarrays or None
         To be kept: means and scales of inputs and targets.
+    coordinates : dict of ndarray or None
+        Of ``previous``, to be kept; see :func:`skgrow.problem.coordinates_of`.
     """
 
     X: Any
@@ -48,6 +62,7 @@ class Data:
     validation: tuple[Any, Any, Any] | None = None
     previous: Network | None = None
     units: Any = None
+    coordinates: Any = None
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Task:
     Attributes
     ----------
     samples : Samples
-        Training data in units of training; with a ``basis`` inputs are coordinates in it.
+        Training data in units of training; with ``coordinates`` these are the inputs.
     held_out : Samples or None
         Validation data.
     everything : Samples or None
@@ -80,8 +95,9 @@ class Task:
         That training goes on from.
     target_range : Tensor of shape (2, c) or None
         Smallest and largest targets as given, validation data drawn from them included; None under an operator.
-    basis : Tensor of shape (d, r) or None
-        Orthonormal columns that span the samples, if these are fewer than the features: penalised weights lie there.
+    coordinates : Coordinates or None
+        Functions of the inputs that networks are trained on: in the span of the samples, if these are fewer than the
+        features, or with ramps along single features.
     """
 
     samples: Samples
@@ -96,7 +112,7 @@ class Task:
     input_dtype: type
     previous: Network | None = None
     target_range: Tensor | None = None
-    basis: Tensor | None = None
+    coordinates: Coordinates | None = None
 
     @classmethod
     def of(cls, data: Data, settings: Settings, regime_type: type[Regime] = Regime) -> Task:
@@ -155,28 +171,24 @@ class Task:
             input_dtype,
             target_range=target_range,
         )
-        if data.units is None:
-            task = task._in_span()
+        known = coordinates_of(data.coordinates, units, samples.X)
+        if known is not None and known.stays:
+            task = task.on(known)
+        elif data.units is None and regime.spanned(n, d):
+            task = task.on(Span.of_samples((task.samples if task.everything is None else task.everything).X))
         if data.previous is None:
             return task
         return replace(task, previous=settings.trainable(task.from_raw(data.previous)))
 
-    def _in_span(self) -> Task:
-        """Return the task in coordinates in the span of the samples, if the regime says so."""
-        known = self.samples if self.everything is None else self.everything
-        n, d = known.X.shape
-        if not self.regime.spanned(n, d):
-            return self
-        _, size, V = torch.linalg.svd(known.X, full_matrices=False)
-        rank = max(1, int((size > d * torch.finfo(V.dtype).eps * size[0]).sum()))
-        basis = V[:rank].T.contiguous()
+    def on(self, coordinates: Coordinates) -> Task:
+        """Return the task of networks on coordinates of the inputs."""
 
-        def coordinates(part: Samples | None) -> Samples | None:
-            return None if part is None else replace(part, X=part.X @ basis)
+        def changed(part: Samples | None) -> Any:
+            return None if part is None else replace(part, X=coordinates.of(part.X))
 
-        samples = cast(Samples, coordinates(self.samples))
-        held_out, everything = coordinates(self.held_out), coordinates(self.everything)
-        return replace(self, samples=samples, held_out=held_out, everything=everything, basis=basis)
+        held_out, everything = changed(self.held_out), changed(self.everything)
+        samples = cast(Samples, changed(self.samples))
+        return replace(self, samples=samples, held_out=held_out, everything=everything, coordinates=coordinates)
 
     # problems ----------------------------------------------------------------------------------------------
 
@@ -229,15 +241,19 @@ class Task:
 
     def raw(self, network: Network) -> Network:
         """Return a network in the units of training as one on raw units."""
-        return self.units.outward(network if self.basis is None else with_inputs(cast(MLP, network), self.basis.T))
+        on = self.coordinates
+        return self.units.outward(network if on is None else on.outward(cast(MLP, network)))
 
     def from_raw(self, network: Network) -> Network:
         """Return a network on raw units as one in the units of training."""
         network = self.units.inward(network).like(self.samples.X)
-        return network if self.basis is None else with_inputs(cast(MLP, network), self.basis)
+        return network if self.coordinates is None else self.coordinates.inward(cast(MLP, network))
+
+    def named(self, activation: str) -> str:
+        """Return the name of an activation of networks in the units of training as one on the features themselves."""
+        return activation if self.coordinates is None else self.coordinates.named(activation)
 
     def complete(self, row: dict[str, Any]) -> None:
-        """Make a row of the history one of the fitted network: count features, not coordinates."""
-        if self.basis is not None and row["architecture"][0] == self.basis.shape[1]:
-            (d, rank), (_, *rest) = self.basis.shape, row["architecture"]
-            row |= {"architecture": (d, *rest), "n_parameters": row["n_parameters"] + (d - rank) * rest[0]}
+        """Make a row of the history one of the fitted network, which takes the features themselves."""
+        if self.coordinates is not None:
+            self.coordinates.complete(row)
