@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -65,3 +65,7 @@ def bikes():
     found = frame(archive("bde").read("bde/data/bike_sharing_dataset/hour.csv").decode())
     X = found.drop(columns=["instant", "dteday", "casual", "registered", "cnt"])
     return X.to_numpy(float), np.log1p(found["cnt"].to_numpy(float))
+
+
+REGRESSION = {"airfoil": airfoil, "bikes": bikes}
+CLASSIFICATION = {name: partial(keel, name) for name in KEEL}

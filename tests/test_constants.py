@@ -62,6 +62,7 @@ def test_the_homes_are_those_of_the_methods():
     assert set(HOMES) == {
         "BUDGETS",
         "CHUNKS",
+        "ENCODING",
         "GROWTH",
         "MULTILEVEL",
         "NETWORKS",

@@ -109,6 +109,13 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         """Return by what the loss of each sample is multiplied besides its weight."""
         return None
 
+    @property
+    def knots_(self) -> list[np.ndarray]:
+        """Knots of every feature, in its units."""
+        known = self._coordinates or {}
+        feature, knot = (np.asarray(known.get(name, ())) for name in ("feature", "knot"))
+        return [knot[feature == j] for j in range(self.n_features_in_)]
+
     # fitting -----------------------------------------------------------------------------------------------
 
     @all_or_nothing
@@ -185,15 +192,20 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         weight = validate_sample_weight(sample_weight, len(X))
         emphasis = self._emphasis(y, weight, len(X))
         validation = self._validated_validation(X_val, y_val, weight_val, target)
-        activation = getattr(self.activation, "name", self.activation)
-        if previous is not None and activation not in ("auto", self.activation_):
-            options = self._parameter_constraints["activation"][0].options
-            raise ValueError(
-                f"warm_start=True goes on with activation {self.activation_!r}; got activation={self.activation!r}, "
-                f"allowed is {self.activation_ if self.activation_ in options else 'auto'!r}."
-            )
+        if previous is not None:
+            self._require_activation()
         coordinates = None if previous is None else self._coordinates
         return Data(X, target, weight, emphasis, validation, previous, coordinates=coordinates)
+
+    def _require_activation(self) -> None:
+        """Raise ValueError if ``activation`` is not that of the fitted network, behind its encoding."""
+        asked, fitted = getattr(self.activation, "name", self.activation), self.activation_.rpartition(", ")[2]
+        if asked != "auto" and {asked} != set(fitted.split("+")):
+            options = self._parameter_constraints["activation"][0].options
+            raise ValueError(
+                f"warm_start=True goes on with activation {fitted!r}; got activation={self.activation!r}, "
+                f"allowed is {fitted if fitted in options else 'auto'!r}."
+            )
 
     def _unlearn(self) -> None:
         """Drop what another fit has learned: with other parameters there may be less to learn."""
@@ -277,6 +289,7 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         return {
             "loss": self._loss(),
             "solver": self._solver(),
+            "encoding": self._encoding(),
             "alpha": self.alpha,
             "standardize": self.standardize,
             "early_stopping": self.early_stopping,
@@ -285,6 +298,28 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
             "device": self.device,
             "dtype": self.dtype,
         }
+
+    def _encoding(self) -> Any:
+        """Return the encoding of the features, None for none.
+
+        Raises
+        ------
+        ValueError
+            For an encoding of the inputs of residual blocks or convolutions.
+        """
+        if self.encoding is None:
+            return None
+        found = build("encoding", self.encoding)
+        found.check()
+        architecture = build("architecture", getattr(self, "architecture", "mlp"))
+        if architecture.name == "mlp":
+            return found
+        if not isinstance(self.encoding, str):
+            raise ValueError(
+                f"encoding needs architecture='mlp'; got {self.encoding!r} and {self.architecture!r}, "
+                "allowed is 'auto' or None."
+            )
+        return None
 
     def _solver(self, given: Any = None) -> Any:
         """Return the solver: a named one has the estimator's rates, batch size and preconditioner.

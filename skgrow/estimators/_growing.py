@@ -31,7 +31,6 @@ class Growing(BaseNetwork):
         "hidden_layer_sizes": ["array-like", Interval(Integral, 0, None, closed="left")],
         "activation": [StrOptions({"auto", "relu", "leaky_relu", "tanh", "logistic"}), HasMethods(["same_as"])],
         "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
-        "encoding": [None, *component("encoding")],
         "criterion": component("criterion"),
         "schedule": component("schedule"),
         "search": component("search"),
@@ -55,13 +54,6 @@ class Growing(BaseNetwork):
             np.repeat(names.split("+"), np.diff([0, *bounds, width]))
             for (names, bounds), width in zip(layers, self.architecture_[1:-1], strict=False)
         ]
-
-    @property
-    def knots_(self) -> list[np.ndarray]:
-        """Knots of every feature, in its units."""
-        known = self._coordinates or {}
-        feature, knot = (np.asarray(known.get(name, ())) for name in ("feature", "knot"))
-        return [knot[feature == j] for j in range(self.n_features_in_)]
 
     def _method(self) -> tuple[Callable[..., Any], Callable[..., Any] | None, type[Regime]]:
         from skgrow.growth import grow, train
@@ -96,15 +88,7 @@ class Growing(BaseNetwork):
             patience=self.patience,
             min_decrease=self.min_decrease,
             max_iter=self.max_stage_iter,
-            encoding=self._encoding(),
         )
-
-    def _encoding(self) -> Any:
-        """Return the encoding of the features, None for none."""
-        found = None if self.encoding is None else build("encoding", self.encoding)
-        if found is not None:
-            found.check()
-        return found
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
         """Return the widths at the start, one number or more."""
@@ -168,11 +152,11 @@ class GrowingRegressor(Growing, NetworkRegressor):
         output, or stands alone (not with operators, nor where it would be expensive).
 
     encoding : "auto", PiecewiseLinear or None, default="auto"
-        Of single features: ``"auto"`` also grows networks that see, beside the features, piecewise linear functions of
-        those that the evidence of an additive model finds bent, with knots where it pays
-        (:class:`~skgrow.problem.PiecewiseLinear`, which also takes a number of knots; Gorishniy, Rubachev and Babenko
-        2022). They join the average, and the fitted network gets a first hidden layer of the features themselves and
-        a ReLU per knot. Not for wide data, operators and path norms. None: never.
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
 
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of
@@ -617,11 +601,11 @@ class GrowingClassifier(Growing, NetworkClassifier):
         neuron of activation ``"identity"`` per output, or stands alone.
 
     encoding : "auto", PiecewiseLinear or None, default="auto"
-        Of single features: ``"auto"`` also grows networks that see, beside the features, piecewise linear functions of
-        those that the evidence of an additive model finds bent, with knots where it pays
-        (:class:`~skgrow.problem.PiecewiseLinear`, which also takes a number of knots; Gorishniy, Rubachev and Babenko
-        2022). They join the average, and the fitted network gets a first hidden layer of the features themselves and
-        a ReLU per knot. Not for wide data, operators and path norms. None: never.
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
 
     alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.

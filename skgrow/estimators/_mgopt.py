@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Self, cast
 
 import numpy as np
 from sklearn.base import clone
@@ -27,6 +27,7 @@ from skgrow.estimators._regressor import NetworkRegressor
 
 if TYPE_CHECKING:
     from skgrow.multilevel import MGOptSettings
+    from skgrow.networks import MLP
     from skgrow.training import Regime
 
 #: Hidden layers of the finest level, if none are given.
@@ -126,6 +127,7 @@ class Multilevel(BaseNetwork):
             For a level that the estimator does not have, or has no network of its own.
         """
         from skgrow.networks import CNNArchitecture, ConvNet
+        from skgrow.problem import coordinates_of
 
         check_is_fitted(self)
         if level not in range(1, self.n_levels_):
@@ -135,6 +137,8 @@ class Multilevel(BaseNetwork):
         if hierarchy.moves:
             raise ValueError(f"{hierarchy!r} has no coarse networks: its level is a subspace of the fine parameters.")
         network = settings.trainable(self._network())
+        on = coordinates_of(self._coordinates, None, network.theta)
+        network = network if on is None else on.inward(cast("MLP", network))
         for _ in range(level):
             network = hierarchy.coarsen(network)[0]
         sizes = network.layer_sizes
@@ -150,7 +154,8 @@ class Multilevel(BaseNetwork):
                 found._pool(sizes[0], shape, level)
         else:
             found.set_params(hidden_layer_sizes=sizes[1:-1])
-        found._store_network(network, self.coefs_[0].dtype.type)
+        stored = network if on is None else on.outward(cast("MLP", network))
+        found._store_network(stored, self.coefs_[0].dtype.type)
         found._moments, found._batch_losses = {}, []
         found.n_levels_ = n_levels
         found.loss_ = float("nan")
@@ -230,6 +235,13 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         When training goes from a coarse level to the next finer one: a name, or a component of :mod:`skgrow.training`.
         None is ``Plateau(tol=0.1, patience=3)``: less than a tenth in three epochs.
 
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
+
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
 
@@ -304,6 +316,9 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
     target_range_ : ndarray of shape (2, n_outputs) or None
         Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
         length. :meth:`to_torch` gives the network without bounds.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         Sizes of the layers: ``(n_features, hidden layers ..., n_outputs)``; of residual networks
@@ -412,6 +427,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         n_levels: str | int = "auto",
         cycle: Any = "full",
         schedule: Any = None,
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "adam",
         preconditioner: Any = None,
@@ -441,6 +457,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         self.n_levels = n_levels
         self.cycle = cycle
         self.schedule = schedule
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.preconditioner = preconditioner
@@ -510,6 +527,13 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
     schedule : {"plateau", "every", "at_epochs", "target_loss"}, Schedule or None, default=None
         When training goes from a coarse level to the next finer one: a name, or a component of :mod:`skgrow.training`.
         None is ``Plateau(tol=0.1, patience=3)``: less than a tenth in three epochs.
+
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
 
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
@@ -584,6 +608,9 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
 
     intercepts_ : list of ndarray
         Biases of every map; of length 0 where there are none.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         Sizes of the layers: ``(n_features, hidden layers ..., n_outputs)``; of residual networks
@@ -689,6 +716,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         n_levels: str | int = "auto",
         cycle: Any = "full",
         schedule: Any = None,
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "adam",
         preconditioner: Any = None,
@@ -717,6 +745,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         self.n_levels = n_levels
         self.cycle = cycle
         self.schedule = schedule
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.preconditioner = preconditioner

@@ -163,6 +163,7 @@ def sizes_of(given: Any, name: str, least: int, needs: str) -> tuple[int, ...]:
 
 #: Constraints of the parameters that all estimators share.
 SHARED: dict[str, list[Any]] = {
+    "encoding": [None, *component("encoding")],
     "preconditioner": [None, *component("preconditioner")],
     "solver": component("solver"),
     "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],

@@ -88,6 +88,13 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         (``preconditioner__damping``). None: the network is trained as it is. ``"kfac"`` and ``"emsa"`` choose their own
         step lengths; for the others ``learning_rate_init`` matters.
 
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
+
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
 
@@ -167,6 +174,9 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
     target_range_ : ndarray of shape (2, n_outputs) or None
         Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
         length. :meth:`to_torch` gives the network without bounds.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         ``(n_features, hidden widths ..., n_outputs)``.
@@ -254,6 +264,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         preconditioner: Any = "kfac",
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "sgd",
         batch_size: str | int = "auto",
@@ -279,6 +290,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.preconditioner = preconditioner
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.batch_size = batch_size
@@ -323,6 +335,13 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose parameters can be searched
         (``preconditioner__damping``). None: the network is trained as it is. ``"kfac"`` and ``"emsa"`` choose their own
         step lengths; for the others ``learning_rate_init`` matters.
+
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
 
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
@@ -402,6 +421,9 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
 
     intercepts_ : list of ndarray
         Biases of every layer.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         ``(n_features, hidden widths ..., n_outputs)``.
@@ -488,6 +510,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         hidden_layer_sizes: Any = (100,),
         activation: Any = "relu",
         preconditioner: Any = "kfac",
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "sgd",
         batch_size: str | int = "auto",
@@ -512,6 +535,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.preconditioner = preconditioner
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.batch_size = batch_size

@@ -142,6 +142,13 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         search, start without influence on the output, and their merit is compared with that of the neurons there
         are (4.20). :class:`~skgrow.insertion.Widening` says how many at a time, and whether beside layers or instead.
 
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
+
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
 
@@ -218,6 +225,9 @@ class SensLIRegressor(Inserting, NetworkRegressor):
     target_range_ : ndarray of shape (2, n_outputs) or None
         Smallest and largest training targets; None with an operator. Predictions leave this range by at most half its
         length. :meth:`to_torch` gives the network without bounds.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         Sizes of the layers: ``(n_features, hidden layers ..., n_outputs)``; of residual networks
@@ -325,6 +335,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         selection: Any = "max",
         max_layers: int = 5,
         widen: Any = False,
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "adam",
         preconditioner: Any = None,
@@ -354,6 +365,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         self.selection = selection
         self.max_layers = max_layers
         self.widen = widen
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.preconditioner = preconditioner
@@ -424,6 +436,13 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         Whether hidden layers may also get new neurons (of ``"cnn"`` those of the head). They are found by the polar
         search, start without influence on the output, and their merit is compared with that of the neurons there
         are (4.20). :class:`~skgrow.insertion.Widening` says how many at a time, and whether beside layers or instead.
+
+    encoding : "auto", PiecewiseLinear or None, default=None
+        Of single features: with ``"auto"`` the network also sees piecewise linear functions of those that the evidence
+        of an additive model finds bent, with knots where these pay (:class:`~skgrow.problem.PiecewiseLinear`, which
+        also takes a number of knots; Gorishniy, Rubachev and Babenko 2022). The fitted network then has a first hidden
+        layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
+        and convolutions, and not for few rows. None: never.
 
     alpha : float, default=0.0001
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
@@ -500,6 +519,9 @@ class SensLIClassifier(Inserting, NetworkClassifier):
 
     intercepts_ : list of ndarray
         Biases of every map; of length 0 where there are none.
+
+    knots_ : list of ndarray
+        Knots of every feature, in its units, ascending; empty for one that has none.
 
     architecture_ : tuple of int
         Sizes of the layers: ``(n_features, hidden layers ..., n_outputs)``; of residual networks
@@ -606,6 +628,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         selection: Any = "max",
         max_layers: int = 5,
         widen: Any = False,
+        encoding: Any = None,
         alpha: float = 1e-4,
         solver: Any = "adam",
         preconditioner: Any = None,
@@ -634,6 +657,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         self.selection = selection
         self.max_layers = max_layers
         self.widen = widen
+        self.encoding = encoding
         self.alpha = alpha
         self.solver = solver
         self.preconditioner = preconditioner

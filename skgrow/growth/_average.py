@@ -143,15 +143,18 @@ def combine(
         Budget.
     """
     best = max(grown, key=lambda member: member.trained.criterion)  # the first one, if equal
-    joined = [member for member in (line, *grown) if member is not None and member.width]
-    while not goes_on and len(joined) > 1 and sum(member.width for member in joined) > max_neurons:
-        joined.remove(min(joined, key=lambda member: member.trained.criterion))
-    if line is not None and (line in joined or not goes_on):
-        best, members = line, joined if line in joined else [line]
-    else:
-        members = joined if may_average else [best]
+    networks, room = [member for member in grown if member.width], max_neurons - (0 if line is None else line.width)
+    if goes_on and sum(member.width for member in networks) > room:
+        line = None
+    while not goes_on and sum(member.width for member in networks) > room:
+        networks.remove(min(networks, key=lambda member: member.trained.criterion))
+    members = [best]
+    if line is not None:
+        members = [line, *networks]
+    elif may_average and networks:
+        members = networks
     if len(members) == 1:
-        return best
+        return members[0]
     shares = shares_of([criterion_on(member.task).error(member.trained) for member in members])
     members = [member for member, share in zip(members, shares, strict=True) if share > 0]
     shares = [share for share in shares if share > 0]
@@ -170,5 +173,5 @@ def _on(widest: Member, member: Member) -> Trained:
     if task is member.task:
         return trained
     first = torch.eye(trained.network.layer_sizes[0], task.samples.X.shape[1]).to(trained.network.theta)
-    problem = widest.problem.at(trained.alpha)
+    problem = widest.problem.with_penalty(trained.problem.penalty)
     return replace(trained, network=with_inputs(cast(MLP, trained.network), first), problem=problem)

@@ -65,8 +65,6 @@ class GrowthSettings(Settings):
         See :class:`GrowthPolicy`.
     max_iter : int
         Iterations of a stage.
-    encoding : PiecewiseLinear or None
-        Of the features, of which further networks are grown.
     """
 
     activations: Sequence[Activation]
@@ -82,7 +80,6 @@ class GrowthSettings(Settings):
     patience: int
     min_decrease: float
     max_iter: int
-    encoding: Any = None
 
     def work(self, n: int, d: int, c: int) -> float:
         """Return about how many operations a pass over the data takes."""
@@ -173,6 +170,8 @@ class _Growth:
         self.history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
         self.found: dict[str, Any] = {}
+        #: Of networks on the features, and on their encoding.
+        self.tasks = [task]
         #: Values of the criterion that the activation before has reached, if a fit is expensive.
         self.rival: list[float] = []
         self.stopped, self.stop_reason = False, ""
@@ -251,11 +250,9 @@ class _Growth:
     def _starts(self) -> list[_Start]:
         """Return what a first fit grows: a network of every activation on the features, and on their encoding."""
         task, settings = self.task, self.settings
-        tasks = [task]
-        if settings.encoding is not None and self.regime.encodes:
-            coordinates = completed(lambda: settings.encoding.of(task.problem()))
-            tasks += [] if coordinates is None else [task.on(coordinates)]
-        return [_Start(activation.name, on) for on in tasks for activation in settings.activations]
+        encoded = task.encoded(settings.encoding)
+        self.tasks += [] if encoded is task else [encoded]
+        return [_Start(activation.name, on) for on in self.tasks for activation in settings.activations]
 
     def _criterion(self, task: Task) -> Criterion:
         """Return what judges: validation data, if there are any."""
@@ -372,8 +369,25 @@ class _Growth:
         history.append(row)
 
     def _line(self, grown: Sequence[Member]) -> Member | None:
-        """Return the linear model if no network is estimated to be better, else None."""
-        task, started = self.task, time.perf_counter()
+        """Return the linear model, or the additive one, if no network is estimated to be better, else None."""
+        found = [line for line in map(self._linear, self.tasks) if line is not None]
+        line = max(found, key=lambda member: member.trained.criterion, default=None)
+        if line is None or not line.trained.criterion >= max(member.trained.criterion for member in grown):
+            return None
+        task, (d, *_, c) = line.task, line.network.layer_sizes
+        wider = direct_sum(
+            cast(MLP, line.trained.network),
+            MLP((d, 0, c), torch.zeros_like(line.network.biases[0]), Activation("relu")),
+        )
+        generator = task.generator()
+        solver = self.settings.solver.seeded(generator)
+        policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
+        self.history[line.trained.row] |= _indicators(policy, wider, line.problem)
+        return line
+
+    def _linear(self, task: Task) -> Member | None:
+        """Return the linear model of a task, None if that is too expensive, or was interrupted."""
+        started = time.perf_counter()
         problem, criterion = self._problem(task, smooth=True)
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
         too_wide = problem.operator is not None or c > self.settings.max_neurons
@@ -389,19 +403,13 @@ class _Growth:
             return None
         W, b = plain.network.weights[0], plain.network.biases[0]
         trained = replace(plain, network=linear(W, b), row=len(self.history))
+        line = Member(trained, "identity", task, plain=cast(MLP, plain.network))
         seconds = time.perf_counter() - started
         row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True, "stop_reason": None}
-        row |= trained.entries(criterion) | {"activation": "identity"}
+        row |= trained.entries(criterion) | {"activation": line.label}
         self.history.append(row)
-        StageMonitor(task, self.report, "identity").stage(row, trained.network)
-        if not trained.criterion >= max(member.trained.criterion for member in grown):
-            return None
-        wider = direct_sum(trained.network, MLP((d, 0, c), torch.zeros_like(b), Activation("relu")))
-        generator = task.generator()
-        solver = self.settings.solver.seeded(generator)
-        policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
-        row |= _indicators(policy, wider, problem)
-        return Member(trained, "identity", task, plain=cast(MLP, plain.network))
+        StageMonitor(task, self.report, line.label).stage(row, trained.network)
+        return line
 
     def _row_of_average(self, best: Member) -> dict[str, Any]:
         """Return the row of an average, made from that of the member of largest weight."""

@@ -150,6 +150,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
     Result
         ``found`` has the merits of positions and their ratios to the gradients there are.
     """
+    task = task.encoded(settings.encoding)
     generator = task.generator()
     problem = task.problem(penalty=L2(float(settings.alpha)))
     if task.previous is None:
@@ -178,7 +179,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
             if "merits" not in row:
                 completed(lambda: policy.measure(best.network, row), monitor)  # noqa: B023
     for row in history:
-        row["activation"] = network.activation.name
+        row["activation"] = task.named(network.activation.name)
     reason = history[-1]["stop_reason"]
     settled = monitor.converged or monitor.due or monitor.stands_still(PROGRESS, PROGRESS_PATIENCE)
     if reason == "max_iter" and not (settled or settings.schedule.waits):
@@ -192,6 +193,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
         completed(lambda: task.validation_scores(history), monitor),
         reason,
         {"merits_": last["merits"], "merit_ratios_": last["merit_ratios"]},
+        task,
     )
 
 

@@ -234,6 +234,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         ``found`` has the number of levels.
     """
     cycle, hierarchy = settings.cycle, settings.hierarchy
+    task = task.encoded(settings.encoding)
     generator = task.generator()
     whole = task.problem(penalty=L2(float(settings.alpha)))
     previous = task.previous
@@ -279,7 +280,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
     if "work" not in history[-1]:
         policy.describe(history[-1])
     for row in history:
-        row["activation"] = network.activation.name
+        row["activation"] = task.named(network.activation.name)
     finest = list(history[first:])
     return Result(
         best,
@@ -289,6 +290,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         completed(lambda: task.validation_scores(finest), monitor),
         policy.ended(history, monitor, settings),
         {"n_levels_": n_levels},
+        task,
     )
 
 

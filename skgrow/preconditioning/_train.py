@@ -80,6 +80,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
     Result
         Of the best stage.
     """
+    task = task.encoded(settings.encoding)
     generator = task.generator()
     problem = task.problem(penalty=L2(float(settings.alpha)))
     network = task.previous
@@ -107,7 +108,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
         if policy.report is not None and "gradient_norms" not in history[best.row]:
             history[best.row] |= completed(lambda: layers(best), monitor)
     for row in history:
-        row["activation"] = network.activation.name
+        row["activation"] = task.named(network.activation.name)
     return Result(
         best,
         list(history),
@@ -115,4 +116,5 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
         min(row["train_loss"] for row in history),
         completed(lambda: task.validation_scores(history), monitor),
         policy.ended(history, monitor, settings),
+        task=task,
     )

@@ -26,7 +26,7 @@ class EncodingConstants:
 
     knots: tuple[int, ...] = (5, 9, 17)
     tried_knots: int = 9
-    samples_per_knot: int = 40
+    samples_per_knot: int = 80
     rows: int = 5000
     entries: int = 500_000
     noise_ratios: tuple[float, float, int] = (1e-4, 10.0, 21)

@@ -220,7 +220,8 @@ class Spline(Coordinates):
         """Return what an estimator stores: knots on raw inputs."""
         shift, scale = self._units(units)
         found = {"feature": self.feature, "knot": self.knot * scale + shift, "mean": self.mean, "scale": self.scale}
-        return {name: array.to("cpu").numpy() for name, array in found.items()}
+        arrays = {name: array.to("cpu").numpy() for name, array in found.items()}
+        return arrays | {"n_features": np.array(self.n_features)}
 
     def _units(self, units: Units) -> tuple[Tensor, Tensor]:
         """Return the means and scales of the knots' features, one for those that are constant."""
@@ -228,15 +229,15 @@ class Spline(Coordinates):
         return shift, scale.where(scale.isfinite(), torch.ones_like(scale))
 
 
-def coordinates_of(arrays: dict[str, Any] | None, units: Units, like: Tensor) -> Coordinates | None:
+def coordinates_of(arrays: dict[str, Any] | None, units: Units | None, like: Tensor) -> Coordinates | None:
     """Return the coordinates that an estimator has stored, in units of training; None of None.
 
     Parameters
     ----------
     arrays : dict of ndarray
         See :meth:`Coordinates.arrays`.
-    units : Units
-        Of training.
+    units : Units or None
+        Of training; None: of raw inputs.
     like : Tensor
         Gives type and device.
     """
@@ -245,7 +246,8 @@ def coordinates_of(arrays: dict[str, Any] | None, units: Units, like: Tensor) ->
     found = {name: torch.as_tensor(array, device=like.device) for name, array in arrays.items()}
     if "basis" in found:
         return Span(found["basis"].to(like))
-    feature = found.pop("feature")
+    feature, n_features = found.pop("feature"), int(found.pop("n_features"))
     known = {name: array.to(like.device, torch.float64) for name, array in found.items()}
-    spline = Spline(feature, **known, n_features=len(units.x_mean)).between(units)
+    spline = Spline(feature, **known, n_features=n_features)
+    spline = spline if units is None else spline.between(units)
     return replace(spline, **{name: getattr(spline, name).to(like) for name in known})

@@ -112,6 +112,8 @@ def ramps(x: Tensor, knots: Tensor) -> Tensor:
 def _chosen(problem: Problem) -> dict[int, Tensor]:
     """Return the knots of the features that get some."""
     d, c = problem.X.shape[1], problem.Y.shape[1]
+    if problem.total_weight < max(2 * d, ENCODING.knots[0] * ENCODING.samples_per_knot):
+        return {}
     constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("identity"))
     rows = slice(None, None, max(1, math.ceil(problem.n_samples / _most_rows(d))))
     some = problem.negative_gradient(constant)[rows]

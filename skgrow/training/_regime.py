@@ -177,6 +177,11 @@ class Regime:
         """Whether coordinates in the span of n samples take the place of d features."""
         return False
 
+    @property
+    def encodes(self) -> bool:
+        """Whether features may be encoded: not of wide data, or of functions under an operator."""
+        return self.settings.operator is None and not self.spanned(self.n, self.d)
+
     def single(self, n: int) -> bool:
         """Whether single precision will do for training on n rows: with mini-batches."""
         return self.settings.solver.single(n)
@@ -236,8 +241,8 @@ class GrowthRegime(Regime):
 
     @property
     def encodes(self) -> bool:
-        """Whether features may be encoded: not of wide data, or of functions under an operator."""
-        return not (self.certifies or self.spans or self.settings.operator is not None)
+        """Whether features may be encoded: not for the certificate, which is one of a single hidden layer."""
+        return super().encodes and not self.certifies
 
     def spanned(self, n: int, d: int) -> bool:
         """Whether that is so of n samples and d features: for penalised weights nothing is lost."""

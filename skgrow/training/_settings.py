@@ -41,6 +41,8 @@ class Settings:
     n_channels : callable, optional
         ``n_channels(n_features)`` is the number of groups of features that share their units; default: all have their
         own.
+    encoding : PiecewiseLinear or None
+        Of single features.
     """
 
     loss: Loss
@@ -55,6 +57,7 @@ class Settings:
     dtype: str
     operator: Any = None
     n_channels: Callable[[int], int] | None = None
+    encoding: Any = None
 
     def trainable(self, network: Network) -> Network:
         """Return a stored network in the form in which it is trained: here as it is."""

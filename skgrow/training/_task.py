@@ -190,6 +190,13 @@ class Task:
         samples = cast(Samples, changed(self.samples))
         return replace(self, samples=samples, held_out=held_out, everything=everything, coordinates=coordinates)
 
+    def encoded(self, encoding: Any) -> Task:
+        """Return the task on an encoding of the features; the same one if they get none, or training goes on."""
+        if encoding is None or self.previous is not None or not self.regime.encodes:
+            return self
+        found = encoding.of(self.problem())
+        return self if found is None else self.on(found)
+
     # problems ----------------------------------------------------------------------------------------------
 
     def problem(self, samples: Samples | None = None, **settings: Any) -> Problem:
