@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 __all__ = [
+    "FeatureEffectDisplay",
     "GrowingClassifier",
     "GrowingRegressor",
     "GrowthCurveDisplay",
@@ -23,6 +24,7 @@ __all__ = [
 ]
 
 _MODULE_OF = {
+    "FeatureEffectDisplay": "skgrow.inspection",
     "GrowingClassifier": "skgrow.estimators",
     "GrowingRegressor": "skgrow.estimators",
     "GrowthCurveDisplay": "skgrow.inspection",
@@ -49,7 +51,7 @@ if TYPE_CHECKING:
         growing_path,
         register_onnx_converters,
     )
-    from skgrow.inspection import GrowthCurveDisplay
+    from skgrow.inspection import FeatureEffectDisplay, GrowthCurveDisplay
 else:
 
     def __getattr__(name):
