@@ -19,6 +19,8 @@ class EncodingConstants:
         Samples for each knot of a feature, at least: with fewer, neurons bend to single samples (decision 30).
     rows, entries : int
         Rows that choose knots, and entries of these rows, at most (decision 30).
+    rows_per_feature : int
+        Such rows for every feature, at least: with fewer there are no knots (decision 30).
     noise_ratios : tuple of float
         Ratios of the variances of noise and steps that are tried, relative to the largest eigenvalue of a feature's
         ramps: the smallest, the largest, and how many (decision 30).
@@ -29,6 +31,7 @@ class EncodingConstants:
     samples_per_knot: int = 80
     rows: int = 5000
     entries: int = 500_000
+    rows_per_feature: int = 4
     noise_ratios: tuple[float, float, int] = (1e-4, 10.0, 21)
 
 

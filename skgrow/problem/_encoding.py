@@ -95,12 +95,20 @@ def knots_of(x: Tensor, g: Tensor, n_knots: int) -> Tensor | None:
     g : Tensor of shape (n,)
         Weights of sum 1.
     n_knots : int
-        How many; of fewer values all, of values that share quantiles fewer.
+        How many; of fewer values all.
+
+    Notes
+    -----
+    One value, as zero among counts, takes no more than its share of the weight: most knots would lie on it.
     """
-    values = x.unique()
+    values, place = x.unique(return_inverse=True)
     if len(values) > n_knots:
+        share = g.new_zeros(len(values)).index_add_(0, place, g)
+        while float(share.max()) > 1.01 * float(share.sum()) / (n_knots - 1):
+            share = share.clamp_max(float(share.sum()) / (n_knots - 1))
         levels = [i / (n_knots - 1) for i in range(1, n_knots - 1)]
-        values = torch.cat([values[:1], *weighted_quantiles(x[:, None], g, levels), values[-1:]]).unique()
+        inner = weighted_quantiles(values[:, None], share / share.sum(), levels)
+        values = torch.cat([values[:1], *inner, values[-1:]]).unique()
     return values if len(values) > 2 else None
 
 
@@ -112,20 +120,19 @@ def ramps(x: Tensor, knots: Tensor) -> Tensor:
 def _chosen(problem: Problem) -> dict[int, Tensor]:
     """Return the knots of the features that get some."""
     d, c = problem.X.shape[1], problem.Y.shape[1]
-    if problem.total_weight < max(2 * d, ENCODING.knots[0] * ENCODING.samples_per_knot):
+    most = min(ENCODING.rows, ENCODING.entries // d)
+    if problem.total_weight < ENCODING.knots[0] * ENCODING.samples_per_knot:
+        return {}
+    if min(problem.n_samples, most) < ENCODING.rows_per_feature * d:
         return {}
     constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("identity"))
-    rows = slice(None, None, max(1, math.ceil(problem.n_samples / _most_rows(d))))
+    rows = slice(None, None, math.ceil(problem.n_samples / most))
     some = problem.negative_gradient(constant)[rows]
     X, E, g = (a.to("cpu", torch.float64) for a in (problem.X[rows], some, problem.g[rows]))
     model = _Additive(X, E, g / g.sum(), problem.total_weight * len(X) / problem.n_samples)
     while model.grow():
         pass
     return model.knots
-
-
-def _most_rows(d: int) -> int:
-    return min(ENCODING.rows, ENCODING.entries // d)
 
 
 class _Additive:

@@ -194,7 +194,8 @@ class Task:
         """Return the task on an encoding of the features; the same one if they get none, or training goes on."""
         if encoding is None or self.previous is not None or not self.regime.encodes:
             return self
-        found = encoding.of(self.problem())
+        with self.threads():
+            found = encoding.of(self.problem())
         return self if found is None else self.on(found)
 
     # problems ----------------------------------------------------------------------------------------------

@@ -78,6 +78,8 @@ def test_knots_are_entries_at_weighted_quantiles():
     x = torch.tensor([3.0, 0.0, 1.0, 2.0, 4.0])
     assert knots_of(x, torch.full((5,), 0.2), 9).tolist() == [0, 1, 2, 3, 4]
     assert knots_of(x, torch.tensor([0.1, 0.1, 0.1, 0.6, 0.1]), 3).tolist() == [0, 2, 4]
+    counts = torch.cat([torch.zeros(90), torch.arange(1.0, 11.0)])  # nine tenths are zero
+    assert len(knots_of(counts, torch.full((100,), 0.01), 5)) == 4
     assert knots_of(torch.tensor([0.0, 1.0, 1.0]), torch.full((3,), 1 / 3), 5) is None
 
 
