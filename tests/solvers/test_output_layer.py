@@ -233,7 +233,7 @@ class WithoutOutputBias(Problem):
         return value, gradient
 
 
-def flow(network, problem, step=0.1, n_steps=8000):
+def flow(network, problem, step=0.1, n_steps=4000):
     """Gradient descent with steps small enough to follow the gradient flow."""
     theta = network.theta.clone()
     moving = network.with_theta(theta)
