@@ -30,7 +30,13 @@ from skgrow.problem import Problem
 from skgrow.solvers import LevenbergMarquardt
 from skgrow.training import Task
 
-GROWING = {"max_neurons": 1, "max_stage_iter": 4, "search": PolarSearch(n_exchanges=1), "random_state": 0}
+GROWING = {
+    "block_size": 2,
+    "max_neurons": 2,
+    "max_stage_iter": 4,
+    "search": PolarSearch(4, 4, n_exchanges=1),
+    "random_state": 0,
+}
 SHORT = {"hidden_layer_sizes": (4, 4), "max_iter": 6, "random_state": 0}
 MGOPT = SHORT | {"hidden_layer_sizes": (4,) * 3, "early_stopping": False}
 
