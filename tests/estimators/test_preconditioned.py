@@ -22,6 +22,7 @@ from skgrow import (
     SensLIClassifier,
     SensLIRegressor,
 )
+from skgrow.growth import PolarSearch
 from skgrow.insertion import Widening
 from skgrow.networks import CNNArchitecture
 from skgrow.preconditioning import Covariance, FrobeniusPreconditioner, SecondMoment, Sobolev
@@ -44,12 +45,12 @@ def digits(n=300):
 @pytest.mark.parametrize("activation", ["relu", "leaky_relu", "tanh", "logistic", "identity"])
 @pytest.mark.parametrize("name", [*NAMES, None])
 def test_every_activation_and_preset(activation, name):
-    X, y = digits()
+    X, y = digits(150)
     clf = PreconditionedMLPClassifier(
         hidden_layer_sizes=(15, 10),
         activation=activation,
         preconditioner=name,
-        max_iter=20,
+        max_iter=10,
         batch_size=50,
         random_state=0,
     )
@@ -123,14 +124,21 @@ def test_parameters_of_the_preconditioner_can_be_searched():
         SensLIRegressor(
             architecture="resnet", hidden_layer_sizes=(6, 4), schedule=Every(5), tau=0, max_iter=20, activation="tanh"
         ),
-        GrowingRegressor(activation="tanh", max_neurons=9, max_stage_iter=10, solver="sgd"),
         GrowingRegressor(
-            activation="relu", max_neurons=6, max_stage_iter=10, hidden_layer_sizes=(2, 0), grow_layer="all"
+            activation="tanh", max_neurons=6, max_stage_iter=10, search=PolarSearch(n_exchanges=1), solver="sgd"
+        ),
+        GrowingRegressor(
+            activation="relu",
+            max_neurons=6,
+            max_stage_iter=10,
+            search=PolarSearch(n_exchanges=1),
+            hidden_layer_sizes=(2, 0),
+            grow_layer="all",
         ),
     ],
 )
 def test_it_works_with_growth_and_insertion(estimator, name):
-    X, y = waves()
+    X, y = waves(100)
     est = clone(estimator).set_params(preconditioner=name, random_state=0, learning_rate_init=0.01, batch_size=50)
     est.fit(X, y)
     assert len({row["n_parameters"] for row in est.history_}) > 1
