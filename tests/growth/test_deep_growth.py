@@ -274,7 +274,14 @@ def ridge_data(n=90, seed=0):
     return X, np.sin(3 * np.abs(X[:, 0] + X[:, 1])) + 0.05 * rng.normal(size=n)
 
 
-DEEP = {"hidden_layer_sizes": (2, 2), "max_neurons": 14, "block_size": 2, "max_stage_iter": 40, "random_state": 0}
+DEEP = {
+    "hidden_layer_sizes": (2, 2),
+    "max_neurons": 14,
+    "block_size": 2,
+    "max_stage_iter": 25,
+    "search": PolarSearch(n_exchanges=0),
+    "random_state": 0,
+}
 
 
 def assert_path_is_sound(est, grow_layer):
@@ -297,13 +304,21 @@ def assert_path_is_sound(est, grow_layer):
     assert grown
 
 
-@pytest.mark.parametrize("grow_layer", ["last", "all", "best"])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
-@pytest.mark.parametrize("solver", ["lm", "lbfgs"])
+@pytest.mark.parametrize(
+    ("grow_layer", "activation", "solver"),
+    [  # every pair meets
+        ("last", "tanh", "lm"),
+        ("last", "relu", "lbfgs"),
+        ("all", "tanh", "lbfgs"),
+        ("all", "relu", "lm"),
+        ("best", "tanh", "lm"),
+        ("best", "relu", "lbfgs"),
+    ],
+)
 def test_deep_networks_grow_where_they_may(grow_layer, activation, solver):
     X, y = ridge_data()
-    search = PolarSearch(n_exchanges=1)
-    est = GrowingRegressor(**DEEP, grow_layer=grow_layer, activation=activation, solver=solver, search=search)
+    settings = DEEP | {"search": PolarSearch(n_exchanges=1)}
+    est = GrowingRegressor(**settings, grow_layer=grow_layer, activation=activation, solver=solver)
     est.fit(X, y)
     assert_path_is_sound(est, grow_layer)
     assert len(est.architecture_) == 4
