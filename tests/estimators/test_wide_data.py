@@ -36,7 +36,7 @@ def test_incoming_weights_are_combinations_of_the_samples(activation, settings):
     est = GrowingRegressor(
         activation=activation,
         search=PolarSearch(n_exchanges=0),
-        schedule=Plateau(max_growths=2),
+        schedule=Plateau(max_growths=1),
         random_state=0,
         **settings,
     )
