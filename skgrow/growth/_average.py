@@ -29,7 +29,7 @@ import numpy as np
 from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._member import Member
-from skgrow.networks import average
+from skgrow.networks import ACTIVATIONS, average
 from skgrow.training import Trained, of_average
 
 
@@ -44,10 +44,10 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     Returns
     -------
     list of float
-        Of sum 1, none between 0 and 0.05; all of it for the first of the smallest errors if that is not positive,
-        or none is finite.
+        Of sum 1, none between 0 and 0.05 (of more than ten networks half of an equal weight); all of it for the first
+        of the smallest errors if that is not positive, or none is finite.
     """
-    least = min(errors)
+    least, least_share = min(errors), min(GROWTH.least_share, 0.5 / len(errors))
     if not 0 < least < math.inf:
         first = errors.index(least)
         return [float(i == first) for i in range(len(errors))]
@@ -55,7 +55,7 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     while True:
         total = sum(precisions)
         shares = [precision / total for precision in precisions]
-        if all(share == 0 or share >= GROWTH.least_share for share in shares):
+        if all(share == 0 or share >= least_share for share in shares):
             return shares
         precisions[shares.index(min(share for share in shares if share > 0))] = 0.0
 
@@ -144,14 +144,49 @@ def combine(
     members = list(grown) if may_average else [best]
     if line is not None and (fit or not goes_on):
         best, members = line, joined
-    if len(members) == 1 or not (goes_on or fit):
-        return best
+    return average_of(members, criterion) if goes_on or fit else best
+
+
+def average_of(members: Sequence[Member], criterion: Criterion) -> Member:
+    """Return the average of networks, or of averages of networks: the one network of all of them.
+
+    Those of equal activation lie side by side. A network that is in several of the averages, as the linear model may
+    be, is in theirs once. One that has all the weight is returned as it is.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        One or more.
+    criterion : Criterion
+        That judged them.
+    """
     shares = shares_of([criterion.error(member.trained) for member in members])
-    members = [member for member, share in zip(members, shares, strict=True) if share > 0]
-    shares = [share for share in shares if share > 0]
-    if len(members) == 1:
-        return members[0]
+    kept = [(member, share) for member, share in zip(members, shares, strict=True) if share > 0]
+    if len(kept) == 1:
+        return kept[0][0]
+    networks: dict[int, Member] = {}
+    weights: dict[int, float] = {}
+    for member, share in kept:
+        for part, of_part in zip(member.parts or [member], member.shares, strict=True):
+            networks[id(part)] = part
+            weights[id(part)] = weights.get(id(part), 0.0) + share * of_part
+    parts = sorted(networks.values(), key=lambda part: ACTIVATIONS.index(part.name))
+    shares = [weights[id(part)] for part in parts]
+    for part in parts:
+        part.measure()
+    mean = averaged([part.trained for part in parts], shares, criterion)
+    return Member(mean, mean.network.activation.name, parts, shares)
+
+
+def combine_members(members: Sequence[Member], criterion: Criterion) -> Member:
+    """Return the average of the members of an ensemble, each a network or an average of networks.
+
+    Deep networks of different activations have no sum: then those of one activation are averaged, of that which the
+    criterion prefers.
+    """
+    kinds: dict[str, list[Member]] = {}
     for member in members:
-        member.measure()
-    mean = averaged([member.trained for member in members], shares, criterion)
-    return Member(mean, mean.network.activation.name, members, shares)
+        deep = len(member.trained.network.weights) > 2
+        kinds.setdefault(member.name if deep else "", []).append(member)
+    averages = [average_of(alike, criterion) for alike in kinds.values()]
+    return max(averages, key=lambda member: member.trained.criterion)

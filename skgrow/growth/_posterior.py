@@ -43,7 +43,8 @@ def standard_deviation(
     inner = inner if basis is None else with_inputs(inner, basis)
     dtype = inner.theta.dtype
     parts = []
-    for part, known in zip(summands(inner), members, strict=True):
+    widths = [tuple(len(bias) for bias in known["biases"][:-1]) for known in members]
+    for part, known in zip(summands(inner, widths), members, strict=True):
         *weights, A = part.weights
         biases = [torch.as_tensor(bias, device=X.device, dtype=dtype) for bias in known["biases"]]
         parts.append((known, part.with_arrays([*weights, A / known["share"]], biases)))

@@ -5,31 +5,34 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from skgrow.criteria import Criterion
-from skgrow.growth._average import combine
+from skgrow.growth._average import combine, combine_members
 from skgrow.growth._certificate import CertificatePolicy, constant_network
 from skgrow.growth._constants import GROWTH
+from skgrow.growth._ensemble import Grown, Structure, grow_members, of_member, require_fitting, starts_of
 from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
 from skgrow.growth._policy import GrowthPolicy
-from skgrow.growth._search import Search
-from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear, summands
-from skgrow.problem import Penalty, Problem
+from skgrow.growth._race import RaceMonitor
+from skgrow.growth._settings import GrowthSettings
+from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear
+from skgrow.problem import Problem
 from skgrow.solvers import FullyCorrective, Solver, refit_output
 from skgrow.training import (
+    BUDGETS,
     GrowthRegime,
     History,
     Monitor,
     Plateau,
     Report,
     Result,
-    Settings,
     StageMonitor,
     Task,
     Trained,
@@ -39,51 +42,6 @@ from skgrow.training import (
     interrupted,
     warn_unconverged,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GrowthSettings(Settings):
-    """Settings of growth; see :class:`~skgrow.GrowingRegressor`.
-
-    Parameters
-    ----------
-    activations : sequence of Activation
-        One network is grown for each.
-    averages : bool
-        Whether they are averaged, with the linear model as a further candidate.
-    sizes : tuple of int
-        Widths at the start.
-    penalty : Penalty
-        Its strength is ``alpha``.
-    certifies : bool
-        Whether the path-norm problem is solved, to certified optimality.
-    criterion : Criterion
-        Judges networks if there are no validation data.
-    search : Search
-        Finds new neurons.
-    grow_layer, block_size, max_neurons, patience, min_decrease
-        See :class:`GrowthPolicy`.
-    max_iter : int
-        Iterations of a stage.
-    """
-
-    activations: Sequence[Activation]
-    averages: bool
-    sizes: tuple[int, ...]
-    penalty: Penalty
-    certifies: bool
-    criterion: Criterion
-    search: Search
-    grow_layer: str
-    block_size: Any
-    max_neurons: int
-    patience: int
-    min_decrease: float
-    max_iter: int
-
-    def work(self, n: int, d: int, c: int) -> float:
-        """Return about how many operations a pass over the data takes."""
-        return 2.0 * n * (d + c) * self.max_neurons
 
 
 def train(task: Task, settings: GrowthSettings, report: Report | None = None) -> Result:
@@ -109,7 +67,8 @@ def train(task: Task, settings: GrowthSettings, report: Report | None = None) ->
 def grow(task: Task, settings: GrowthSettings, network: Network, problem: Problem, generator: Any) -> Any:
     """Return a network with one more block and the places of its parameters, or as it is (``partial_fit``)."""
     problem = replace(problem, support=GROWTH.kink_support)
-    policy = _policy(task, settings, settings.solver, settings.max_neurons, Monitor(), generator)
+    budget = settings.n_members * settings.max_neurons
+    policy = _policy(task, settings, settings.solver, budget, Monitor(), generator)
     d, c = network.layer_sizes[0], network.layer_sizes[-1]
     if network.activation.name == "identity":
         constant = MLP((d, 0, c), network.theta.new_zeros(c), Activation("tanh"))
@@ -147,12 +106,31 @@ def _policy(
     )
 
 
-class _Growth:
-    """One fit: members are grown one after the other, with one history."""
+def _grown(task: Task, settings: GrowthSettings, number: int, report: Report | None) -> Grown:
+    """Return what one member of an ensemble grows."""
+    return _Growth(task, settings, report, number).grow()
 
-    def __init__(self, task: Task, settings: GrowthSettings, report: Report | None) -> None:
-        self.task, self.settings, self.report = task, settings, report
+
+class _Growth:
+    """One fit: networks are grown one after the other, with one history, and combined.
+
+    Parameters
+    ----------
+    task : Task
+        Of the fit.
+    settings : GrowthSettings
+        Of the fit.
+    report : callable or None
+        Hears of the stages.
+    number : int
+        Of the member of an ensemble that is grown.
+    """
+
+    def __init__(self, task: Task, settings: GrowthSettings, report: Report | None, number: int = 0) -> None:
+        self.task, self.settings = of_member(number, task, settings)
+        self.report, self.number = report, number
         self.regime: GrowthRegime = task.regime
+        self.starts = starts_of(task.previous, settings.structure)
         self.history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
         self.found: dict[str, Any] = {}
@@ -160,54 +138,27 @@ class _Growth:
         self.rival: list[float] = []
         self.stopped, self.stop_reason = False, ""
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether networks of one hidden layer are grown, which the linear model may join."""
+        depths = {len(self.settings.sizes), *(start.depth for start in self.starts.values())}
+        return not self.regime.is_expensive and depths == {1}
+
     def result(self) -> Result:
         """Grow all members, combine them, and say what is known of the outcome."""
         task, settings = self.task, self.settings
-        parts = [] if task.previous is None else summands(cast(MLP, task.previous))
-        fitted = {part.activation.name: part for part in parts}
-        if settings.certifies:
-            self._require_certifiable(parts)
-        line_before = fitted.pop("identity", None)
-        starts: dict[str, MLP | None] = {**fitted} or {activation.name: None for activation in settings.activations}
-        shallow = not self.regime.is_expensive and {len(settings.sizes), *(part.depth for part in parts)} == {1}
-        may_average = shallow and len(starts) == 2
-        widths = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
-        room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
-        grown: list[Member] = []
-        for name, start in starts.items():
-            if self.stopped and start is None:
-                break
-            others = sum(widths.values()) - widths[name]
-            shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
-            budget = room - others * shares_room
-            try:
-                with task.threads():
-                    member = self._member(name, start, budget)
-            except KeyboardInterrupt:
-                if not grown:
-                    raise
-                interrupted()
-                self.stopped, self.stop_reason = True, "interrupted"
-                if start is None:
-                    break
-                with task.threads():
-                    member = self._member(name, start, budget)
-            grown.append(member)
-            widths[name] = member.width
+        require_fitting(self.starts, settings)
+        grow, problem = partial(_grown, task, settings), self._problem(smooth=True)[0]
+        members = []
+        for member in grow_members(grow, problem, settings.n_members, settings.n_jobs, self.report):
+            self._take(member)
+            members.append(member)
+        grown = [network for member in members for network in member.networks]
         line = None
-        if shallow and settings.averages and (line_before is not None or not self.stopped):
-            line = self._line(grown)
+        if self.is_shallow and settings.averages and ((None, "identity") in self.starts or not self.stopped):
+            line = self._line(min(member.best for member in members))
         with task.threads():
-            best = completed(
-                lambda: combine(
-                    grown,
-                    line,
-                    self._criterion(),
-                    may_average=may_average and min(widths.values()) > 0,
-                    goes_on=bool(fitted),
-                    max_neurons=settings.max_neurons,
-                )
-            )
+            best = completed(lambda: self._combined(members, line))
         if best.parts:
             self.history.append(completed(lambda: self._row_of_average(best)))
             completed(lambda: self._report_average(best))
@@ -217,17 +168,68 @@ class _Growth:
             warn_unconverged("max_stage_iter", settings.max_iter)
         return completed(lambda: self._said_of(best, reason))
 
-    @staticmethod
-    def _require_certifiable(parts: Sequence[MLP]) -> None:
-        """Raise ValueError for a fitted network that the path-norm problem does not have."""
-        for part in parts:
-            known = part.activation.is_piecewise_linear or part.activation.name == "identity"
-            if not known or part.depth != 1:
-                raise ValueError(
-                    "penalty='path' with warm_start=True goes on from one hidden layer of 'relu' or 'leaky_relu' "
-                    f"neurons; got a fitted network of layers {part.layer_sizes} with activation "
-                    f"{part.activation.name!r}; allowed is warm_start=False."
+    def grow(self) -> Grown:
+        """Grow the networks of one member."""
+        settings = self.settings
+        fitted = {name: start for (number, name), start in self.starts.items() if number == self.number}
+        starts: dict[str, MLP | None] = {**fitted} or {activation.name: None for activation in settings.activations}
+        may_average = self.is_shallow and len(starts) == 2
+        widths = {name: 0 if start is None else start.layer_sizes[1] for name, start in starts.items()}
+        line_before = self.starts.get((None, "identity"))
+        room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
+        grown: list[Member] = []
+        for name, start in starts.items():
+            if self.stopped and start is None:
+                break
+            others = sum(widths.values()) - widths[name]
+            shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
+            budget = room - others * shares_room
+            try:
+                with self.task.threads():
+                    member = self._member(name, start, budget)
+            except KeyboardInterrupt:
+                if not grown:
+                    raise
+                interrupted()
+                self.stopped, self.stop_reason = True, "interrupted"
+                if start is None:
+                    break
+                with self.task.threads():
+                    member = self._member(name, start, budget)
+            grown.append(member)
+            widths[name] = member.width
+        may_average = may_average and min(widths.values()) > 0
+        rest = self.history, self.loss_curve, self.stop_reason, self.found
+        return Grown(self.number, grown, may_average, bool(fitted), *rest)
+
+    def _take(self, member: Grown) -> None:
+        """Take note of what a member has grown."""
+        offset = len(self.history)
+        for row in member.history:
+            self.history.append(row | {"parent": None if row["parent"] is None else row["parent"] + offset})
+        for network in member.networks:
+            network.trained.row += offset
+        self.loss_curve += member.loss_curve
+        self.found |= member.found
+        self.stop_reason = member.stop_reason
+        self.stopped = bool(member.stop_reason)
+
+    def _combined(self, members: Sequence[Grown], line: Member | None) -> Member:
+        """Return the average of all members, each of which is that of its networks and the linear model."""
+        criterion, found = self._criterion(), []
+        for member in members:
+            joins = line is not None and line.trained.criterion >= member.best
+            found.append(
+                combine(
+                    member.networks,
+                    line if joins else None,
+                    criterion,
+                    may_average=member.may_average,
+                    goes_on=member.goes_on,
+                    max_neurons=self.settings.max_neurons,
                 )
+            )
+        return combine_members(found, criterion)
 
     # problems ----------------------------------------------------------------------------------------------
 
@@ -249,7 +251,8 @@ class _Growth:
 
     def _member(self, name: str, start: MLP | None, max_neurons: int) -> Member:
         """Grow a network of one activation, from ``start`` if there is one; leave that as it is if ``stopped``."""
-        monitor = _RaceMonitor(self.task, self.report, name, self.rival)
+        title = name if self.settings.n_members == 1 else f"{name} of member {self.number}"
+        monitor = RaceMonitor(self.task, self.report, title, self.rival)
         if self.stopped:
             monitor.stop(self.stop_reason)
         history = History()
@@ -260,18 +263,18 @@ class _Growth:
         offset = len(self.history)
         for row in history:
             parent = row["parent"]
-            self.history.append(row | {"activation": name, "parent": None if parent is None else parent + offset})
+            self.history.append(
+                row | {"activation": name, "member": self.number, "parent": None if parent is None else parent + offset}
+            )
         trained.row += offset
         self.loss_curve += monitor.loss_curve
         self.stopped = monitor.stopped
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
-        return Member(trained, name, stop_reason=reason)
+        return Member(trained, name, stop_reason=reason, number=self.number)
 
-    def _grown(
-        self, name: str, start: MLP | None, max_neurons: int, monitor: _RaceMonitor, history: History
-    ) -> Trained:
+    def _grown(self, name: str, start: MLP | None, max_neurons: int, monitor: RaceMonitor, history: History) -> Trained:
         task, settings = self.task, self.settings
         generator, activation = task.generator(), self._activation(name)
         problem, criterion = self._problem(smooth=not activation.is_piecewise_linear)
@@ -283,7 +286,7 @@ class _Growth:
         if start is None or 0 in start.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
-        elif start.activation.name != cast(Network, task.previous).activation.name:  # of an average
+        elif len(self.starts) > 1:  # of an average
             network = refit_output(start, problem)
         else:
             network = start
@@ -299,7 +302,7 @@ class _Growth:
             criterion=criterion,
         )
         if "indicator" not in history[best.row] and not monitor.beaten:
-            history[best.row] |= _indicators(policy, best.network, best.problem)
+            history[best.row] |= policy.known_indicators(best.network, best.problem)
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
@@ -313,7 +316,7 @@ class _Growth:
         name: str,
         start: MLP | None,
         max_neurons: int,  # noqa: ARG002
-        monitor: _RaceMonitor,
+        monitor: RaceMonitor,
         history: History,
     ) -> Trained:
         """Minimise the path-norm problem, as far as the budget goes to global optimality."""
@@ -348,8 +351,8 @@ class _Growth:
         best.loss = row["train_loss"] = float(problem.data_loss(best.network))
         history.append(row)
 
-    def _line(self, grown: Sequence[Member]) -> Member | None:
-        """Return the linear model if no network is estimated to be better, else None."""
+    def _line(self, least: float) -> Member | None:
+        """Return the linear model if its criterion is at least so large, else None."""
         task, started = self.task, time.perf_counter()
         problem, criterion = self._problem(smooth=True)
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
@@ -368,22 +371,23 @@ class _Growth:
         trained = replace(plain, network=linear(W, b), row=len(self.history))
         seconds = time.perf_counter() - started
         row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True, "stop_reason": None}
-        row |= trained.entries(criterion) | {"activation": "identity"}
+        row |= trained.entries(criterion) | {"activation": "identity", "member": self._number_of_all}
         self.history.append(row)
         StageMonitor(task, self.report, "identity").stage(row, trained.network)
-        if not trained.criterion >= max(member.trained.criterion for member in grown):
+        if not trained.criterion >= least:
             return None
         wider = direct_sum(trained.network, MLP((d, 0, c), torch.zeros_like(b), Activation("relu")))
         generator = task.generator()
         solver = self.settings.solver.seeded(generator)
         policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
-        row |= _indicators(policy, wider, problem)
-        return Member(trained, "identity", plain=cast(MLP, plain.network))
+        row |= policy.known_indicators(wider, problem)
+        return Member(trained, "identity", plain=cast(MLP, plain.network), number=None)
 
     def _row_of_average(self, best: Member) -> dict[str, Any]:
         """Return the row of an average, made from that of the member of largest weight."""
         history, mean = self.history, best.trained
-        times = [max(row["time"] for row in history if row["activation"] == part.name) for part in best.parts]
+        paths = [(history[part.trained.row]["member"], part.name) for part in best.parts]
+        times = [max(row["time"] for row in history if (row["member"], row["activation"]) == path) for path in paths]
         row = history[best.parts[int(np.argmax(best.shares))].trained.row] | {
             "time": sum(times),
             "epoch": len(self.loss_curve),
@@ -391,6 +395,7 @@ class _Growth:
             "parent": None,
             "stop_reason": None,
             "activation": best.name,
+            "member": self._number_of_all,
         }
         mean.row = len(history)
         return row | mean.entries(self._criterion())
@@ -399,6 +404,17 @@ class _Growth:
         StageMonitor(self.task, self.report, best.name).stage(self.history[-1], best.trained.network)
 
     # results -----------------------------------------------------------------------------------------------
+
+    @property
+    def _number_of_all(self) -> int | None:
+        """What stands for the member in rows of the history that belong to all."""
+        return 0 if self.settings.n_members == 1 else None
+
+    def _structure(self, best: Member) -> Structure:
+        """Return what tells the members of an ensemble apart again."""
+        if self.settings.n_members == 1:
+            return []
+        return [(part.number, part.name, part.trained.network.layer_sizes[1:-1]) for part in best.parts or [best]]
 
     def _reason(self, best: Member, grown: Sequence[Member]) -> str:
         """Return why growth ended: of all of it, or of the network of largest weight that has grown."""
@@ -423,6 +439,7 @@ class _Growth:
             "growth_indicator_": history[trained.row].get("indicator", math.nan),
             "effective_parameters_": known.effective_parameters if known is not None else float(p),
             "log_evidence_": log_evidence,
+            "_structure": self._structure(best),
         }
         if not problem.loss.known_dispersion:
             noise = known.dispersion if known is not None else problem.loss.degree * trained.loss / c
@@ -445,33 +462,6 @@ class _Growth:
         if not best.problem.loss.is_quadratic or best.problem.operator is not None:
             return None
         parts = zip(best.parts or [best], best.shares, strict=True)
-        members = [part.posterior(share, noise) for part, share in parts]
+        most = BUDGETS.covariance_parameters / math.sqrt(self.settings.n_members)
+        members = [part.posterior(share, noise, most) for part, share in parts]
         return None if None in members else cast(list[dict[str, Any]], members)
-
-
-def _indicators(policy: GrowthPolicy, network: MLP, problem: Problem) -> dict[str, float]:
-    """Return whether growing would pay, NaN if that was interrupted or cannot be computed."""
-    try:
-        return policy.indicators(network, problem, policy.proposals(network, problem))
-    except KeyboardInterrupt:
-        interrupted()
-    except torch.linalg.LinAlgError:
-        pass
-    return {"indicator": math.nan, "predicted_decrease": math.nan}
-
-
-class _RaceMonitor(StageMonitor):
-    """Also ends the path of an activation that is behind after the first growth."""
-
-    def __init__(self, task: Task, report: Report | None, name: str, rival: Sequence[float]) -> None:
-        super().__init__(task, report, name)
-        self.rival, self.rows, self.beaten = rival, 0, False
-
-    def stage(self, row: dict[str, Any], network: Network) -> None:
-        """Take note of one stage."""
-        super().stage(row, network)
-        self.rows += 1
-        behind = len(self.rival) >= self.rows and row["criterion"] < self.rival[self.rows - 1]
-        self.beaten = self.rows == GROWTH.race_rows and behind and not self.stopped
-        if self.beaten:
-            self.stop("rival")
