@@ -169,7 +169,7 @@ def grow_members(
     KeyboardInterrupt
         If it comes before there is a member.
     """
-    beside = effective_n_jobs(n_jobs) > 1
+    beside = n_members > 1 and effective_n_jobs(n_jobs) > 1
     found = _beside(grow, problem, n_members, n_jobs, report) if beside else (grow(i, report) for i in range(n_members))
     with closing(found):
         for number in range(n_members):
