@@ -393,6 +393,8 @@ def growing(rng, share, n, d, regression):
         params["activation"] = pick(rng, "relu", "leaky_relu", "auto")
     elif regression and chance(rng, share / 4):
         params["penalty"] = L2()
+    elif chance(rng, share / 4):
+        params["n_members"] = 2
     return params
 
 

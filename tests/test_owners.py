@@ -26,6 +26,10 @@ STRENGTHS_GIVEN = {
         # a coarse objective inside its own correction gets the strength that it gets outside
         ("beside", "self.coarse.at"),
     },
+    "growth/_ensemble.py": {
+        # what a network was trained with in another process
+        ("unpacked", "problem.at"),
+    },
     "growth/_member.py": {
         # nothing is trained with it: without a penalty there is no evidence
         ("measure", "problem.at"),

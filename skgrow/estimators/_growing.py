@@ -40,6 +40,8 @@ class Growing(BaseNetwork):
         "max_stage_iter": [Interval(Integral, 1, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "min_decrease": [Interval(Real, 0, None, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [None, Integral],
         **SHARED,
     }
 
@@ -88,6 +90,9 @@ class Growing(BaseNetwork):
             patience=self.patience,
             min_decrease=self.min_decrease,
             max_iter=self.max_stage_iter,
+            n_members=self.n_members,
+            n_jobs=self.n_jobs,
+            structure=getattr(self, "_structure", ()),
         )
 
     def _hidden_layer_sizes(self) -> tuple[int, ...]:
@@ -208,6 +213,15 @@ class GrowingRegressor(Growing, NetworkRegressor):
         networks within a growth are not counted. A ConvergenceWarning says if the network returned needed them all
         and the schedule is none of given epochs.
 
+    n_members : int, default=1
+        Members of an ensemble, each grown as a fit of one is, with ``max_neurons`` of its own; the fitted network is
+        their average, with weights inversely proportional to their estimated errors on new data, and has the
+        neurons of all. The first member is what is fitted without others. With ``penalty="path"`` there is but one.
+
+    n_jobs : int or None, default=None
+        Processes in which members are grown, by joblib; None is 1, -1 all processors. The result does not depend on
+        it; callbacks and the log hear of the stages of a member in another process when it is done.
+
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
         on the layers' inputs and outputs: a name, or a :class:`~skgrow.preconditioning.FrobeniusPreconditioner`, whose
@@ -280,7 +294,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         ``action``, ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``,
         ``train_loss``, ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
         ``log_evidence``, ``gcv``, ``loo``, ``alpha``, ``criterion``, ``indicator``, ``predicted_decrease``,
-        ``activation``; with ``penalty="path"`` ``duality_gap`` and ``certified``.
+        ``activation``, ``member`` (of an ensemble; None for rows of all); with ``penalty="path"`` ``duality_gap`` and
+        ``certified``.
         ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
@@ -408,6 +423,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         patience: int = 3,
         min_decrease: float = 1e-6,
         max_stage_iter: int = 200,
+        n_members: int = 1,
+        n_jobs: int | None = None,
         preconditioner: Any = None,
         batch_size: str | int = "auto",
         learning_rate_init: float = 0.001,
@@ -438,6 +455,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         self.patience = patience
         self.min_decrease = min_decrease
         self.max_stage_iter = max_stage_iter
+        self.n_members = n_members
+        self.n_jobs = n_jobs
         self.preconditioner = preconditioner
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init
@@ -485,6 +504,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
             "early_stopping": ("auto", False),
             "preconditioner": (None,),
             "dtype": ("auto", "float64"),
+            "n_members": (1,),
         }
         for name, values in allowed.items():
             if getattr(self, name) not in values:
@@ -654,6 +674,15 @@ class GrowingClassifier(Growing, NetworkClassifier):
         Solver iterations (epochs of ``"adam"`` and ``"sgd"``) between two growths at most; short descents on smoothed
         networks within a growth are not counted. A ConvergenceWarning says if the network returned needed them all
         and the schedule is none of given epochs.
+
+    n_members : int, default=1
+        Members of an ensemble, each grown as a fit of one is, with ``max_neurons`` of its own; the fitted network is
+        their average, with weights inversely proportional to their estimated losses on new data, and has the
+        neurons of all. The first member is what is fitted without others. Logits are averaged, before the softmax.
+
+    n_jobs : int or None, default=None
+        Processes in which members are grown, by joblib; None is 1, -1 all processors. The result does not depend on
+        it; callbacks and the log hear of the stages of a member in another process when it is done.
 
     preconditioner : {"covariance", "second_moment", "kfac", "sobolev", "emsa"}, component or None, default=None
         Preconditioning of the gradients of ``solver="sgd"`` (which ``"auto"`` then is) or ``"adam"`` by inner products
@@ -833,6 +862,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
         patience: int = 1,
         min_decrease: float = 1e-6,
         max_stage_iter: int = 200,
+        n_members: int = 1,
+        n_jobs: int | None = None,
         preconditioner: Any = None,
         batch_size: str | int = "auto",
         learning_rate_init: float = 0.001,
@@ -860,6 +891,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
         self.patience = patience
         self.min_decrease = min_decrease
         self.max_stage_iter = max_stage_iter
+        self.n_members = n_members
+        self.n_jobs = n_jobs
         self.preconditioner = preconditioner
         self.batch_size = batch_size
         self.learning_rate_init = learning_rate_init

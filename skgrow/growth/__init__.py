@@ -1,6 +1,6 @@
 """Where, what and when to add neurons: the polar search, the growth policy, averages, certificates."""
 
-from skgrow.growth._average import averaged, combine, shares_of
+from skgrow.growth._average import average_of, averaged, combine, combine_members, shares_of
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._layers import append_inside, linearised_refit
@@ -10,8 +10,9 @@ from skgrow.growth._polar import ascend, polar_value
 from skgrow.growth._policy import GrowthPolicy, balance, smoothing_widths
 from skgrow.growth._posterior import standard_deviation
 from skgrow.growth._search import Block, PolarSearch, Search, draw_rows
+from skgrow.growth._settings import GrowthSettings
 from skgrow.growth._strategies import Firefly, GradMax, RandomSearch
-from skgrow.growth._train import GrowthSettings, grow, train
+from skgrow.growth._train import grow, train
 
 __all__ = [
     "Block",
@@ -26,9 +27,11 @@ __all__ = [
     "Search",
     "append_inside",
     "ascend",
+    "average_of",
     "averaged",
     "balance",
     "combine",
+    "combine_members",
     "constant_network",
     "draw_rows",
     "duality_gap",

@@ -32,7 +32,7 @@ import torch
 from skgrow.criteria import Criterion, Evidence, dispersion_of, per_observation
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._member import Member
-from skgrow.networks import MLP, average, with_inputs
+from skgrow.networks import ACTIVATIONS, MLP, average, with_inputs
 from skgrow.training import Task, Trained, of_average
 
 
@@ -47,10 +47,10 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     Returns
     -------
     list of float
-        Of sum 1, none between 0 and 0.05; all of it for the first of the smallest errors if that is not positive,
-        or none is finite.
+        Of sum 1, none between 0 and 0.05 (of more than ten networks half of an equal weight); all of it for the first
+        of the smallest errors if that is not positive, or none is finite.
     """
-    least = min(errors)
+    least, least_share = min(errors), min(GROWTH.least_share, 0.5 / len(errors))
     if not 0 < least < math.inf:
         first = errors.index(least)
         return [float(i == first) for i in range(len(errors))]
@@ -58,7 +58,7 @@ def shares_of(errors: Sequence[float]) -> list[float]:
     while True:
         total = sum(precisions)
         shares = [precision / total for precision in precisions]
-        if all(share == 0 or share >= GROWTH.least_share for share in shares):
+        if all(share == 0 or share >= least_share for share in shares):
             return shares
         precisions[shares.index(min(share for share in shares if share > 0))] = 0.0
 
@@ -153,25 +153,62 @@ def combine(
         members = [line, *networks]
     elif may_average and networks:
         members = networks
+    return average_of(members, criterion_on)
+
+
+def average_of(members: Sequence[Member], criterion_on: Callable[[Task], Criterion]) -> Member:
+    """Return the average of networks, or of averages of networks: the one network of all of them.
+
+    Those of equal activation lie side by side. A network that is in several of the averages, as the linear model may
+    be, is in theirs once. One that has all the weight is returned as it is.
+
+    Parameters
+    ----------
+    members : sequence of Member
+        One or more.
+    criterion_on : callable
+        Gives the criterion that judged those of a task.
+    """
     if len(members) == 1:
         return members[0]
     shares = shares_of([criterion_on(member.task).error(member.trained) for member in members])
-    members = [member for member, share in zip(members, shares, strict=True) if share > 0]
-    shares = [share for share in shares if share > 0]
-    if len(members) == 1:
-        return members[0]
-    for member in members:
-        member.measure()
-    widest = max(members, key=lambda member: member.task.samples.X.shape[1])
-    mean = averaged([_on(widest, member) for member in members], shares, criterion_on(widest.task))
-    return Member(mean, mean.network.activation.name, widest.task, members, shares)
+    kept = [(member, share) for member, share in zip(members, shares, strict=True) if share > 0]
+    if len(kept) == 1:
+        return kept[0][0]
+    networks: dict[int, Member] = {}
+    weights: dict[int, float] = {}
+    for member, share in kept:
+        for part, of_part in zip(member.parts or [member], member.shares, strict=True):
+            networks[id(part)] = part
+            weights[id(part)] = weights.get(id(part), 0.0) + share * of_part
+    parts = sorted(networks.values(), key=lambda part: ACTIVATIONS.index(part.name))
+    shares = [weights[id(part)] for part in parts]
+    for part in parts:
+        part.measure()
+    widest = max(parts, key=lambda part: part.task.samples.X.shape[1])
+    mean = averaged([_on(widest, part) for part in parts], shares, criterion_on(widest.task))
+    return Member(mean, mean.network.activation.name, widest.task, parts, shares)
 
 
 def _on(widest: Member, member: Member) -> Trained:
     """Return what is known of a network as of one on the coordinates of another: the first of these are its own."""
-    trained, task = member.trained, widest.task
-    if task is member.task:
+    trained, n_inputs = member.trained, widest.task.samples.X.shape[1]
+    if member.task.samples.X.shape[1] == n_inputs:
         return trained
-    first = torch.eye(trained.network.layer_sizes[0], task.samples.X.shape[1]).to(trained.network.theta)
+    first = torch.eye(trained.network.layer_sizes[0], n_inputs).to(trained.network.theta)
     problem = widest.problem.with_penalty(trained.problem.penalty)
     return replace(trained, network=with_inputs(cast(MLP, trained.network), first), problem=problem)
+
+
+def combine_members(members: Sequence[Member], criterion_on: Callable[[Task], Criterion]) -> Member:
+    """Return the average of the members of an ensemble, each a network or an average of networks.
+
+    Deep networks of different activations have no sum: then those of one activation are averaged, of that which the
+    criterion prefers.
+    """
+    kinds: dict[str, list[Member]] = {}
+    for member in members:
+        deep = len(member.trained.network.weights) > 2
+        kinds.setdefault(member.name if deep else "", []).append(member)
+    averages = [average_of(alike, criterion_on) for alike in kinds.values()]
+    return max(averages, key=lambda member: member.trained.criterion)

@@ -66,6 +66,9 @@ class GrowthConstants:
         (decision 12).
     least_share : float
         Weight in an average below which a network is left out: it would only cost time (decision 7).
+    searched_share : float
+        Share of the rows that the searches of all members of an ensemble but the first see, each another one: members
+        differ by it (decision 31).
     linear_tol : float
         Relative decrease of the objective from which on the linear model is refitted again (decision 8).
     certified_plane_rows : int
@@ -108,6 +111,7 @@ class GrowthConstants:
     rough_iterations: int = 25
     race_rows: int = 2
     least_share: float = 0.05
+    searched_share: float = 0.2
     linear_tol: float = 1e-6
     certified_plane_rows: int = 1000
     atoms: int = 20

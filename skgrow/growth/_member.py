@@ -15,7 +15,7 @@ from skgrow.criteria import evidence
 from skgrow.networks import MLP, without_outer_kinks
 from skgrow.problem import DenseCurvature, Problem, bounded, damped_cholesky
 from skgrow.solvers import output_gauss_newton
-from skgrow.training import BUDGETS, Task, Trained, is_evidence_cheap
+from skgrow.training import Task, Trained, is_evidence_cheap
 
 
 @dataclass
@@ -40,6 +40,8 @@ class Member:
         At the network, if it was computed.
     stop_reason : str
         Why its growth ended, empty if it has not grown.
+    number : int or None
+        Of the member of an ensemble that it belongs to; None: to all.
     """
 
     trained: Trained
@@ -50,6 +52,7 @@ class Member:
     plain: MLP | None = None
     curvature: Any = None
     stop_reason: str = ""
+    number: int | None = 0
 
     @property
     def label(self) -> str:
@@ -72,7 +75,9 @@ class Member:
         return cast(MLP, self.trained.network) if self.plain is None else self.plain
 
     def measure(self) -> None:
-        """Compute curvature and evidence, if they are not too expensive."""
+        """Compute curvature and evidence, if they are not known yet and not too expensive."""
+        if self.curvature is not None:
+            return
         problem, trained = self.problem, self.trained
         network = self.network
         cheap = is_evidence_cheap(problem.n_samples, network.layer_sizes[-1], network.n_parameters)
@@ -82,18 +87,18 @@ class Member:
             task = problem.at(max(trained.alpha, LEAST_ALPHA))
             trained.evidence = evidence(network, task, self.curvature, data_loss=trained.loss, update=False)
 
-    def posterior(self, share: float, noise: float) -> dict[str, Any] | None:
+    def posterior(self, share: float, noise: float, most: float) -> dict[str, Any] | None:
         """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
 
         Also of how many of the average's coordinates the network is.
 
-        None if it is not finite.
+        None if it is not finite. Of more than ``most`` parameters the covariance is that of the output layer's.
 
         A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
         moved away, or the deviation would jump to that of the prior right beyond it.
         """
         problem, trained, curvature = self.problem, self.trained, None
-        whole, n = self.network.n_parameters <= BUDGETS.covariance_parameters, problem.total_weight
+        whole, n = self.network.n_parameters <= most, problem.total_weight
         network = without_outer_kinks(self.network if whole else trained.network, problem.X)
         if self.curvature is not None and whole:
             same = network is self.network

@@ -18,7 +18,7 @@ from skgrow.growth._search import Block
 from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
 from skgrow.problem import Problem, head_of, joined, layer_problem
 from skgrow.solvers._output_layer import leave_out_losses, refit_output
-from skgrow.training import Action, History, Trained, lowered
+from skgrow.training import Action, History, Trained, interrupted, lowered
 
 
 @dataclass(frozen=True)
@@ -391,6 +391,16 @@ class GrowthPolicy:
         cosine = math.sqrt(min(1.0, score / size)) if score > 0 else 0.0
         decrease = max((p.block.score for p in proposals), default=0.0)
         return {"indicator": 2 * cosine, "predicted_decrease": decrease}
+
+    def known_indicators(self, network: MLP, problem: Problem) -> dict[str, float]:
+        """Return whether growing would pay, NaN if that was interrupted or cannot be computed."""
+        try:
+            return self.indicators(network, problem, self.proposals(network, problem))
+        except KeyboardInterrupt:
+            interrupted()
+        except torch.linalg.LinAlgError:
+            pass
+        return {"indicator": math.nan, "predicted_decrease": math.nan}
 
 
 def balance(network: MLP) -> MLP:

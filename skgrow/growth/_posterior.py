@@ -48,7 +48,8 @@ def standard_deviation(
     inner = inner if on is None else on.inward(inner)
     dtype = inner.theta.dtype
     parts = []
-    for part, known in zip(summands(inner), members, strict=True):
+    widths = [tuple(len(bias) for bias in known["biases"][:-1]) for known in members]
+    for part, known in zip(summands(inner, widths), members, strict=True):
         first, *weights = part.weights
         *weights, A = first[:, : known["n_inputs"]], *weights
         biases = [torch.as_tensor(bias, device=X.device, dtype=dtype) for bias in known["biases"]]

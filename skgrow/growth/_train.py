@@ -6,30 +6,33 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, cast
 
 import numpy as np
 import torch
 
 from skgrow.criteria import Criterion
-from skgrow.growth._average import combine
+from skgrow.growth._average import combine, combine_members
 from skgrow.growth._certificate import CertificatePolicy, constant_network
 from skgrow.growth._constants import GROWTH
+from skgrow.growth._ensemble import Grown, Structure, grow_members, of_member, require_fitting, starts_of
 from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
 from skgrow.growth._policy import GrowthPolicy
-from skgrow.growth._search import Search
-from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear, summands
-from skgrow.problem import Penalty, Problem
+from skgrow.growth._race import RaceMonitor
+from skgrow.growth._settings import GrowthSettings
+from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear
+from skgrow.problem import Problem
 from skgrow.solvers import FullyCorrective, Solver, refit_output
 from skgrow.training import (
+    BUDGETS,
     GrowthRegime,
     History,
     Monitor,
     Plateau,
     Report,
     Result,
-    Settings,
     StageMonitor,
     Task,
     Trained,
@@ -39,51 +42,6 @@ from skgrow.training import (
     interrupted,
     warn_unconverged,
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class GrowthSettings(Settings):
-    """Settings of growth; see :class:`~skgrow.GrowingRegressor`.
-
-    Parameters
-    ----------
-    activations : sequence of Activation
-        One network is grown for each.
-    averages : bool
-        Whether they are averaged, with the linear model as a further candidate.
-    sizes : tuple of int
-        Widths at the start.
-    penalty : Penalty
-        Its strength is ``alpha``.
-    certifies : bool
-        Whether the path-norm problem is solved, to certified optimality.
-    criterion : Criterion
-        Judges networks if there are no validation data.
-    search : Search
-        Finds new neurons.
-    grow_layer, block_size, max_neurons, patience, min_decrease
-        See :class:`GrowthPolicy`.
-    max_iter : int
-        Iterations of a stage.
-    """
-
-    activations: Sequence[Activation]
-    averages: bool
-    sizes: tuple[int, ...]
-    penalty: Penalty
-    certifies: bool
-    criterion: Criterion
-    search: Search
-    grow_layer: str
-    block_size: Any
-    max_neurons: int
-    patience: int
-    min_decrease: float
-    max_iter: int
-
-    def work(self, n: int, d: int, c: int) -> float:
-        """Return about how many operations a pass over the data takes."""
-        return 2.0 * n * (d + c) * self.max_neurons
 
 
 def train(task: Task, settings: GrowthSettings, report: Report | None = None) -> Result:
@@ -103,13 +61,16 @@ def train(task: Task, settings: GrowthSettings, report: Report | None = None) ->
     Result
         ``found`` has the growth indicator, evidence, noise and, for ``return_std``, the covariance of the parameters.
     """
-    return _Growth(task, settings, report).result()
+    encoded = task.encoded(settings.encoding)
+    tasks = [task] if encoded is task else [task, encoded]
+    return _Growth(tasks, settings, report).result()
 
 
 def grow(task: Task, settings: GrowthSettings, network: Network, problem: Problem, generator: Any) -> Any:
     """Return a network with one more block and the places of its parameters, or as it is (``partial_fit``)."""
     problem = replace(problem, support=GROWTH.kink_support)
-    policy = _policy(task, settings, settings.solver, settings.max_neurons, Monitor(), generator)
+    budget = settings.n_members * settings.max_neurons
+    policy = _policy(task, settings, settings.solver, budget, Monitor(), generator)
     d, c = network.layer_sizes[0], network.layer_sizes[-1]
     if network.activation.name == "identity":
         constant = MLP((d, 0, c), network.theta.new_zeros(c), Activation("tanh"))
@@ -147,6 +108,11 @@ def _policy(
     )
 
 
+def _grown(tasks: Sequence[Task], settings: GrowthSettings, number: int, report: Report | None) -> Grown:
+    """Return what one member of an ensemble grows."""
+    return _Growth(tasks, settings, report, number).grow()
+
+
 @dataclass(frozen=True)
 class _Start:
     """What a network is grown from: name of its activation, what it is trained on, and a network that there is."""
@@ -162,68 +128,54 @@ class _Start:
 
 
 class _Growth:
-    """One fit: members are grown one after the other, with one history."""
+    """One fit: networks are grown one after the other, with one history, and combined.
 
-    def __init__(self, task: Task, settings: GrowthSettings, report: Report | None) -> None:
-        self.task, self.settings, self.report = task, settings, report
+    Parameters
+    ----------
+    tasks : sequence of Task
+        Of the fit: on the features, and on their encoding if they have one.
+    settings : GrowthSettings
+        Of the fit.
+    report : callable or None
+        Hears of the stages.
+    number : int
+        Of the member of an ensemble that is grown.
+    """
+
+    def __init__(self, tasks: Sequence[Task], settings: GrowthSettings, report: Report | None, number: int = 0) -> None:
+        self.tasks, self.settings = of_member(number, tasks, settings)
+        self.task = task = self.tasks[0]
+        self.report, self.number = report, number
         self.regime: GrowthRegime = task.regime
+        self.starts = starts_of(task.previous, settings.structure)
         self.history: list[dict[str, Any]] = []
         self.loss_curve: list[float] = []
         self.found: dict[str, Any] = {}
-        #: Of networks on the features, and on their encoding.
-        self.tasks = [task]
         #: Values of the criterion that the activation before has reached, if a fit is expensive.
         self.rival: list[float] = []
         self.stopped, self.stop_reason = False, ""
 
+    @property
+    def is_shallow(self) -> bool:
+        """Whether networks of one hidden layer are grown, which the linear model may join."""
+        depths = {len(self.settings.sizes), *(start.depth for start in self.starts.values())}
+        return not self.regime.is_expensive and depths == {1}
+
     def result(self) -> Result:
         """Grow all members, combine them, and say what is known of the outcome."""
         task, settings = self.task, self.settings
-        parts = [] if task.previous is None else summands(cast(MLP, task.previous))
-        if settings.certifies:
-            self._require_certifiable(parts)
-        line_before = next((part for part in parts if part.activation.name == "identity"), None)
-        fitted = [part for part in parts if part is not line_before]
-        starts = [_Start(part.activation.name, task, part) for part in fitted] or self._starts()
-        shallow = not self.regime.is_expensive and {len(settings.sizes), *(part.depth for part in parts)} == {1}
-        may_average = shallow and len(starts) > 1
-        widths = [0 if start.network is None else start.network.layer_sizes[1] for start in starts]
-        room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
-        grown: list[Member] = []
-        for i, start in enumerate(starts):
-            if self.stopped and start.network is None:
-                break
-            others = sum(widths) - widths[i]
-            shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
-            budget = room - others * shares_room
-            try:
-                with task.threads():
-                    member = self._member(start, budget)
-            except KeyboardInterrupt:
-                if not grown:
-                    raise
-                interrupted()
-                self.stopped, self.stop_reason = True, "interrupted"
-                if start.network is None:
-                    break
-                with task.threads():
-                    member = self._member(start, budget)
-            grown.append(member)
-            widths[i] = member.width
+        require_fitting(self.starts, settings)
+        grow, problems = partial(_grown, self.tasks, settings), [self._problem(on, smooth=True)[0] for on in self.tasks]
+        members = []
+        for member in grow_members(grow, self.tasks, problems, settings, self.report):
+            self._take(member)
+            members.append(member)
+        grown = [network for member in members for network in member.networks]
         line = None
-        if shallow and settings.averages and (line_before is not None or not self.stopped):
-            line = self._line(grown)
+        if self.is_shallow and settings.averages and ((None, "identity") in self.starts or not self.stopped):
+            line = self._line(min(member.best for member in members))
         with task.threads():
-            best = completed(
-                lambda: combine(
-                    grown,
-                    line,
-                    self._criterion,
-                    may_average=may_average and min(widths) > 0,
-                    goes_on=bool(fitted),
-                    max_neurons=settings.max_neurons,
-                )
-            )
+            best = completed(lambda: self._combined(members, line))
         if best.parts:
             self.history.append(completed(lambda: self._row_of_average(best)))
             completed(lambda: self._report_average(best))
@@ -233,26 +185,72 @@ class _Growth:
             warn_unconverged("max_stage_iter", settings.max_iter)
         return completed(lambda: self._said_of(best, reason))
 
-    @staticmethod
-    def _require_certifiable(parts: Sequence[MLP]) -> None:
-        """Raise ValueError for a fitted network that the path-norm problem does not have."""
-        for part in parts:
-            known = part.activation.is_piecewise_linear or part.activation.name == "identity"
-            if not known or part.depth != 1:
-                raise ValueError(
-                    "penalty='path' with warm_start=True goes on from one hidden layer of 'relu' or 'leaky_relu' "
-                    f"neurons; got a fitted network of layers {part.layer_sizes} with activation "
-                    f"{part.activation.name!r}; allowed is warm_start=False."
+    def grow(self) -> Grown:
+        """Grow the networks of one member."""
+        settings = self.settings
+        fitted = {name: start for (number, name), start in self.starts.items() if number == self.number}
+        starts = [_Start(name, self.task, network) for name, network in fitted.items()] or [
+            _Start(activation.name, task) for task in self.tasks for activation in settings.activations
+        ]
+        may_average = self.is_shallow and len(starts) > 1
+        widths = [0 if start.network is None else start.network.layer_sizes[1] for start in starts]
+        line_before = self.starts.get((None, "identity"))
+        room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
+        grown: list[Member] = []
+        for i, start in enumerate(starts):
+            if self.stopped and start.network is None:
+                break
+            others = sum(widths) - widths[i]
+            shares_room = may_average and (bool(fitted) or 2 * others <= settings.max_neurons)
+            budget = room - others * shares_room
+            try:
+                with self.task.threads():
+                    member = self._member(start, budget)
+            except KeyboardInterrupt:
+                if not grown:
+                    raise
+                interrupted()
+                self.stopped, self.stop_reason = True, "interrupted"
+                if start.network is None:
+                    break
+                with self.task.threads():
+                    member = self._member(start, budget)
+            grown.append(member)
+            widths[i] = member.width
+        may_average = may_average and min(widths) > 0
+        rest = self.history, self.loss_curve, self.stop_reason, self.found
+        return Grown(self.number, grown, may_average, bool(fitted), *rest)
+
+    def _take(self, member: Grown) -> None:
+        """Take note of what a member has grown."""
+        offset = len(self.history)
+        for row in member.history:
+            self.history.append(row | {"parent": None if row["parent"] is None else row["parent"] + offset})
+        for network in member.networks:
+            network.trained.row += offset
+        self.loss_curve += member.loss_curve
+        self.found |= member.found
+        self.stop_reason = member.stop_reason
+        self.stopped = bool(member.stop_reason)
+
+    def _combined(self, members: Sequence[Grown], line: Member | None) -> Member:
+        """Return the average of all members, each of which is that of its networks and the linear model."""
+        found = []
+        for member in members:
+            joins = line is not None and line.trained.criterion >= member.best
+            found.append(
+                combine(
+                    member.networks,
+                    line if joins else None,
+                    self._criterion,
+                    may_average=member.may_average,
+                    goes_on=member.goes_on,
+                    max_neurons=self.settings.max_neurons,
                 )
+            )
+        return combine_members(found, self._criterion)
 
     # problems ----------------------------------------------------------------------------------------------
-
-    def _starts(self) -> list[_Start]:
-        """Return what a first fit grows: a network of every activation on the features, and on their encoding."""
-        task, settings = self.task, self.settings
-        encoded = task.encoded(settings.encoding)
-        self.tasks += [] if encoded is task else [encoded]
-        return [_Start(activation.name, on) for on in self.tasks for activation in settings.activations]
 
     def _criterion(self, task: Task) -> Criterion:
         """Return what judges: validation data, if there are any."""
@@ -272,7 +270,8 @@ class _Growth:
 
     def _member(self, start: _Start, max_neurons: int) -> Member:
         """Grow a network of one activation, from one that there is; leave that as it is if ``stopped``."""
-        monitor = _RaceMonitor(start.task, self.report, start.label, self.rival)
+        title = start.label if self.settings.n_members == 1 else f"{start.label} of member {self.number}"
+        monitor = RaceMonitor(start.task, self.report, title, self.rival)
         if self.stopped:
             monitor.stop(self.stop_reason)
         history = History()
@@ -283,17 +282,17 @@ class _Growth:
         offset = len(self.history)
         for row in history:
             parent = row["parent"]
-            said = {"activation": start.label, "parent": None if parent is None else parent + offset}
-            self.history.append(row | said)
+            place = None if parent is None else parent + offset
+            self.history.append(row | {"activation": start.label, "member": self.number, "parent": place})
         trained.row += offset
         self.loss_curve += monitor.loss_curve
         self.stopped = monitor.stopped
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
-        return Member(trained, start.name, start.task, stop_reason=reason)
+        return Member(trained, start.name, start.task, stop_reason=reason, number=self.number)
 
-    def _grown(self, start: _Start, max_neurons: int, monitor: _RaceMonitor, history: History) -> Trained:
+    def _grown(self, start: _Start, max_neurons: int, monitor: RaceMonitor, history: History) -> Trained:
         task, settings, before = start.task, self.settings, start.network
         generator, activation = task.generator(), self._activation(start.name)
         problem, criterion = self._problem(task, smooth=not activation.is_piecewise_linear)
@@ -305,7 +304,7 @@ class _Growth:
         if before is None or 0 in before.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
-        elif before.activation != cast(Network, task.previous).activation:  # of an average
+        elif len(self.starts) > 1:  # of an average
             network = refit_output(before, problem)
         else:
             network = before
@@ -321,7 +320,7 @@ class _Growth:
             criterion=criterion,
         )
         if "indicator" not in history[best.row] and not monitor.beaten:
-            history[best.row] |= _indicators(policy, best.network, best.problem)
+            history[best.row] |= policy.known_indicators(best.network, best.problem)
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
@@ -334,7 +333,7 @@ class _Growth:
         self,
         start: _Start,
         max_neurons: int,  # noqa: ARG002
-        monitor: _RaceMonitor,
+        monitor: RaceMonitor,
         history: History,
     ) -> Trained:
         """Minimise the path-norm problem, as far as the budget goes to global optimality."""
@@ -368,21 +367,19 @@ class _Growth:
         best.loss = row["train_loss"] = float(problem.data_loss(best.network))
         history.append(row)
 
-    def _line(self, grown: Sequence[Member]) -> Member | None:
-        """Return the linear model, or the additive one, if no network is estimated to be better, else None."""
+    def _line(self, least: float) -> Member | None:
+        """Return the linear model, or the additive one, if its criterion is at least so large, else None."""
         found = [line for line in map(self._linear, self.tasks) if line is not None]
         line = max(found, key=lambda member: member.trained.criterion, default=None)
-        if line is None or not line.trained.criterion >= max(member.trained.criterion for member in grown):
+        if line is None or not line.trained.criterion >= least:
             return None
         task, (d, *_, c) = line.task, line.network.layer_sizes
-        wider = direct_sum(
-            cast(MLP, line.trained.network),
-            MLP((d, 0, c), torch.zeros_like(line.network.biases[0]), Activation("relu")),
-        )
+        room = MLP((d, 0, c), torch.zeros_like(line.network.biases[0]), Activation("relu"))
+        wider = direct_sum(cast(MLP, line.trained.network), room)
         generator = task.generator()
         solver = self.settings.solver.seeded(generator)
         policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
-        self.history[line.trained.row] |= _indicators(policy, wider, line.problem)
+        self.history[line.trained.row] |= policy.known_indicators(wider, line.problem)
         return line
 
     def _linear(self, task: Task) -> Member | None:
@@ -403,10 +400,10 @@ class _Growth:
             return None
         W, b = plain.network.weights[0], plain.network.biases[0]
         trained = replace(plain, network=linear(W, b), row=len(self.history))
-        line = Member(trained, "identity", task, plain=cast(MLP, plain.network))
+        line = Member(trained, "identity", task, plain=cast(MLP, plain.network), number=None)
         seconds = time.perf_counter() - started
         row = {"time": seconds, "epoch": 0, "action": "linear", "parent": None, "accepted": True, "stop_reason": None}
-        row |= trained.entries(criterion) | {"activation": line.label}
+        row |= trained.entries(criterion) | {"activation": line.label, "member": self._number_of_all}
         self.history.append(row)
         StageMonitor(task, self.report, line.label).stage(row, trained.network)
         return line
@@ -414,7 +411,8 @@ class _Growth:
     def _row_of_average(self, best: Member) -> dict[str, Any]:
         """Return the row of an average, made from that of the member of largest weight."""
         history, mean = self.history, best.trained
-        times = [max(row["time"] for row in history if row["activation"] == part.label) for part in best.parts]
+        paths = [(history[part.trained.row]["member"], part.label) for part in best.parts]
+        times = [max(row["time"] for row in history if (row["member"], row["activation"]) == path) for path in paths]
         row = history[best.parts[int(np.argmax(best.shares))].trained.row] | {
             "time": sum(times),
             "epoch": len(self.loss_curve),
@@ -422,6 +420,7 @@ class _Growth:
             "parent": None,
             "stop_reason": None,
             "activation": best.label,
+            "member": self._number_of_all,
         }
         mean.row = len(history)
         return row | mean.entries(self._criterion(best.task))
@@ -430,6 +429,23 @@ class _Growth:
         StageMonitor(best.task, self.report, best.label).stage(self.history[-1], best.trained.network)
 
     # results -----------------------------------------------------------------------------------------------
+
+    @property
+    def _number_of_all(self) -> int | None:
+        """What stands for the member in rows of the history that belong to all."""
+        return 0 if self.settings.n_members == 1 else None
+
+    def _structure(self, best: Member) -> Structure:
+        """Return what tells the members of an ensemble apart again."""
+        if self.settings.n_members == 1:
+            return []
+        found: list[tuple[int | None, str, tuple[int, ...]]] = []
+        for part in best.parts or [best]:
+            entry = part.number, part.name, part.trained.network.layer_sizes[1:-1]
+            if found and found[-1][:2] == entry[:2]:  # on the features, and on their encoding
+                entry = (*entry[:2], tuple(a + b for a, b in zip(found.pop()[2], entry[2], strict=True)))
+            found.append(entry)
+        return found
 
     def _reason(self, best: Member, grown: Sequence[Member]) -> str:
         """Return why growth ended: of all of it, or of the network of largest weight that has grown."""
@@ -454,6 +470,7 @@ class _Growth:
             "growth_indicator_": history[trained.row].get("indicator", math.nan),
             "effective_parameters_": known.effective_parameters if known is not None else float(p),
             "log_evidence_": log_evidence,
+            "_structure": self._structure(best),
         }
         if not problem.loss.known_dispersion:
             noise = known.dispersion if known is not None else problem.loss.degree * trained.loss / c
@@ -476,33 +493,6 @@ class _Growth:
         if not best.problem.loss.is_quadratic or best.problem.operator is not None:
             return None
         parts = zip(best.parts or [best], best.shares, strict=True)
-        members = [part.posterior(share, noise) for part, share in parts]
+        most = BUDGETS.covariance_parameters / math.sqrt(self.settings.n_members)
+        members = [part.posterior(share, noise, most) for part, share in parts]
         return None if None in members else cast(list[dict[str, Any]], members)
-
-
-def _indicators(policy: GrowthPolicy, network: MLP, problem: Problem) -> dict[str, float]:
-    """Return whether growing would pay, NaN if that was interrupted or cannot be computed."""
-    try:
-        return policy.indicators(network, problem, policy.proposals(network, problem))
-    except KeyboardInterrupt:
-        interrupted()
-    except torch.linalg.LinAlgError:
-        pass
-    return {"indicator": math.nan, "predicted_decrease": math.nan}
-
-
-class _RaceMonitor(StageMonitor):
-    """Also ends the path of an activation that is behind after the first growth."""
-
-    def __init__(self, task: Task, report: Report | None, name: str, rival: Sequence[float]) -> None:
-        super().__init__(task, report, name)
-        self.rival, self.rows, self.beaten = rival, 0, False
-
-    def stage(self, row: dict[str, Any], network: Network) -> None:
-        """Take note of one stage."""
-        super().stage(row, network)
-        self.rows += 1
-        behind = len(self.rival) >= self.rows and row["criterion"] < self.rival[self.rows - 1]
-        self.beaten = self.rows == GROWTH.race_rows and behind and not self.stopped
-        if self.beaten:
-            self.stop("rival")

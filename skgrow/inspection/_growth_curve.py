@@ -51,9 +51,9 @@ _RETURNED: dict[str, Any] = {
 class GrowthCurveDisplay:
     """Growth curve of a fitted estimator, in width or depth.
 
-    One line per activation leads through the growths (insertions) that were accepted, and the average of two networks
-    is a point of its own; markers show exchanges, growths that were undone, and the stage whose network was returned.
-    An axis is logarithmic where all its values are positive and span a decade.
+    One line per activation (and member of an ensemble, in one color) leads through the growths (insertions) that were
+    accepted, and the average of networks is a point of its own; markers show exchanges, growths that were undone, and
+    the stage whose network was returned. An axis is logarithmic where all its values are positive and span a decade.
 
     It is best made by :meth:`from_estimator`.
 
@@ -82,7 +82,7 @@ class GrowthCurveDisplay:
         Its figure.
 
     line_ : list of matplotlib Line2D
-        Growth paths, one per activation, and the average.
+        Growth paths, one per activation and member, and the average.
 
     Examples
     --------
@@ -193,12 +193,15 @@ class GrowthCurveDisplay:
 
         marked = _marked(self.history)
         grown = there & ~np.logical_or.reduce(list(marked.values()))
-        activations = np.array([row.get("activation", "") for row in self.history])
-        self.line_ = []
-        for name in dict.fromkeys(activations.tolist()):
-            path = activations == name
-            options: dict[str, Any] = {"marker": ".", "label": name or None} | (line_kw or {})
-            (line,) = ax.plot(places[path & grown], values[path & grown], **options)
+        keys = [(row.get("activation", ""), row.get("member")) for row in self.history]
+        self.line_, colors = [], dict[str, Any]()
+        for name, member in dict.fromkeys(keys):
+            path = np.array([key == (name, member) for key in keys])
+            options: dict[str, Any] = {"marker": ".", "label": name or None}
+            if name in colors:  # of another member
+                options = {"marker": ".", "color": colors[name]}
+            (line,) = ax.plot(places[path & grown], values[path & grown], **options | (line_kw or {}))
+            colors.setdefault(name, line.get_color())
             self.line_.append(line)
             for label, rows in marked.items():
                 style = {"color": line.get_color()} | _MARKERS[label]

@@ -6,7 +6,8 @@ Sums and scalings follow Feischl, Rieder and Zehetgruber, section 2.3.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
+from functools import reduce
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -76,30 +77,51 @@ def average(networks: Sequence[MLP], shares: Sequence[float]) -> MLP:
     shares : sequence of float
         As many.
     """
-    scaled = [_times(network.folded(), share) for network, share in zip(networks, shares, strict=True)]
-    if len(scaled) == 1:
-        return scaled[0]
-    bounds = list(accumulate(network.layer_sizes[1] for network in scaled[:-1]))
-    weights = [torch.cat([network.weights[i] for network in scaled], i) for i in (0, 1)]
-    biases = [torch.cat([network.biases[0] for network in scaled]), torch.stack([n.biases[1] for n in scaled]).sum(0)]
-    return MLP.from_arrays(weights, biases, SideBySide([network.activation for network in scaled], bounds))
+    return reduce(direct_sum, [_times(network, share) for network, share in zip(networks, shares, strict=True)])
 
 
-def summands(network: MLP) -> list[MLP]:
-    """Return the networks, of one activation each, whose direct sum a network is.
+def summands(network: MLP, widths: Sequence[Sequence[int]] | None = None) -> list[MLP]:
+    """Return the networks whose direct sum a network is: the inverse of :func:`direct_sum`.
 
     The output bias stays with the first.
+
+    Parameters
+    ----------
+    network : MLP
+        The sum.
+    widths : sequence of (sequence of int), optional
+        Widths of the hidden layers of every summand; neurons beyond are the last one's. Default: a summand for each
+        activation.
+
+    Raises
+    ------
+    ValueError
+        If the network is no such sum, since hidden neurons of one summand see those of another.
     """
-    activation = network.activation
-    if not isinstance(activation, SideBySide):
+    activation, sizes = network.activation, network.layer_sizes
+    kinds: Sequence[Activation] = ()
+    if widths is None:
+        kinds = activation.parts
+        widths = [(stop - start,) for start, stop in pairwise([0, *activation.bounds, sizes[1]])]
+    if len(widths) == 1:
         return [network]
-    neurons = torch.arange(network.layer_sizes[1], device=network.theta.device).tensor_split(activation.bounds)
-    (W, A), (b, c) = network.weights, network.biases
-    biases = [c] + [torch.zeros_like(c)] * len(activation.bounds)
-    return [
-        MLP.from_arrays([W[kept], A[:, kept]], [b[kept], c], part)
-        for kept, part, c in zip(neurons, activation.parts, biases, strict=True)
-    ]
+    found: list[MLP] = []
+    starts, inside = [0] * len(sizes[1:-1]), 0
+    for own in widths:
+        stops = [i + size for i, size in zip(starts, own, strict=True)]
+        stops = list(sizes[1:-1]) if len(found) == len(widths) - 1 else stops
+        inputs = [slice(0, sizes[0]), *map(slice, starts, stops)]
+        rows = [*inputs[1:], slice(0, sizes[-1])]
+        weights = [W[i, j] for W, i, j in zip(network.weights, rows, inputs, strict=True)]
+        *biases, c = [b[i] for b, i in zip(network.biases, rows, strict=True)]
+        kind = kinds[len(found)] if kinds else activation.of(torch.arange(starts[0], stops[0]))
+        found.append(MLP.from_arrays(weights, [*biases, torch.zeros_like(c) if found else c], kind))
+        starts, inside = stops, inside + sum(int(W.count_nonzero()) for W in weights)
+    _require(
+        inside == sum(int(W.count_nonzero()) for W in network.weights),
+        f"summands needs hidden layers in blocks of widths {[tuple(own) for own in widths]}; got weights between them.",
+    )
+    return found
 
 
 def linear(W: Tensor, b: Tensor) -> MLP:

@@ -390,3 +390,7 @@ class _Known:
     #: Data losses of networks, by identity: networks are values. None where parameters move under a network.
     losses: WeakKeyDictionary[Network, Tensor] | None = field(default_factory=WeakKeyDictionary)
     input_gram: tuple[Tensor, tuple[Tensor, Tensor] | None] | None = None
+
+    def __reduce__(self) -> Any:
+        """Leave what is known behind: it is known by the identity of networks."""
+        return _Known, (None,) if self.losses is None else ()

@@ -265,3 +265,18 @@ def test_classes_of_given_layers_have_knots(data):
     model = PreconditionedMLPClassifier(encoding="auto", **settings).fit(X, np.digitize(y, [0, 1]))
     assert [len(knots) > 0 for knots in model.knots_][:2] == [True, False]
     np.testing.assert_allclose(model.predict_proba(X_test).sum(1), 1)
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+def test_members_of_an_ensemble_share_the_knots(data, n_jobs):
+    X, y, X_test, y_test = data
+    settings = QUICK | {"max_neurons": 6, "max_stage_iter": 15}
+    model = GrowingRegressor(n_members=2, n_jobs=n_jobs, warm_start=True, **settings).fit(X, y)
+    n_knots = sum(map(len, model.knots_))
+    assert model.architecture_[:2] == (5, 5 + n_knots)
+    mean, std = model.predict(X_test, return_std=True)
+    assert 0.75 < np.mean(np.abs(y_test - mean) < 1.645 * std) < 0.99
+    np.testing.assert_allclose(model.to_torch()(torch.as_tensor(X_test)).detach()[:, 0], mean, rtol=1e-7, atol=1e-9)
+    before = model.loss_
+    assert model.fit(X, y).loss_ < 1.1 * before
+    assert sum(map(len, model.knots_)) == n_knots

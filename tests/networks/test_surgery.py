@@ -70,11 +70,37 @@ def test_averages_have_both_activations_and_fall_apart_again(first, second, shar
     assert_same(back(X), both(X))
     parts = summands(both)
     names = [first.activation.name, second.activation.name]
-    assert [part.activation.name for part in parts] == names
+    assert [part.activation.name for part in parts] == list(dict.fromkeys(names))
     assert_same(sum(part(X) for part in parts), both(X))
     keep = torch.tensor(data.draw(st.lists(st.booleans(), min_size=both.layer_sizes[1], max_size=both.layer_sizes[1])))
     some, others = (prune(both, 0, k.nonzero()[:, 0]) for k in (keep, ~keep))
     assert_same(some(X) + others(X), both(X) + both.biases[-1])
+
+
+@given(data=st.data(), depth=st.integers(1, 3), count=st.integers(2, 4))
+def test_a_sum_of_networks_of_any_depth_falls_apart_by_their_widths(data, depth, count):
+    name = data.draw(st.sampled_from(ACTIVATIONS))
+    members = [data.draw(networks([name], depth)) for _ in range(count)]
+    whole, widths = average(members, [1.0] * count), [member.layer_sizes[1:-1] for member in members]
+    parts = summands(whole, widths)
+    for part, member in zip(parts, members, strict=True):
+        assert part.layer_sizes == member.layer_sizes
+        assert part.activation == member.activation
+        assert_same(part(X) - part.biases[-1], member(X) - member.biases[-1])
+    assert_same(sum(part(X) for part in parts), whole(X))
+
+
+def test_neurons_that_came_later_belong_to_the_last_summand():
+    whole = average([network_of((3, 4, 2), "tanh"), network_of((3, 2, 2), "tanh")], [0.5, 0.5])
+    wider, _ = widen(whole, 0, *(a.float() for a in (draw((2, 3), 0), draw(2, 1), draw((2, 2), 2))))
+    assert [part.layer_sizes for part in summands(wider, [(4,), (2,)])] == [(3, 4, 2), (3, 4, 2)]
+
+
+def test_weights_between_summands_are_refused():
+    whole = average([network_of((3, 2, 2, 2)), network_of((3, 1, 2, 2))], [0.5, 0.5])
+    joined = whole.with_theta(whole.theta + 1)
+    with pytest.raises(ValueError, match=r"blocks of widths \[\(2, 2\), \(1, 2\)\]; got weights between them"):
+        summands(joined, [(2, 2), (1, 2)])
 
 
 def test_leaky_slopes_may_differ():

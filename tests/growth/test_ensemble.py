@@ -1,0 +1,162 @@
+"""Averages of averages, and what members of an ensemble go on from."""
+
+import pickle
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from skgrow.criteria import GCV
+from skgrow.growth import Member, PolarSearch, RandomSearch, average_of, combine_members, shares_of
+from skgrow.growth._ensemble import Grown, grow_members, of_member, starts_of
+from skgrow.networks import MLP, Activation, average
+from skgrow.problem import L2, FixedAlpha, Problem
+from skgrow.training import measured
+
+
+def problem_of(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    X, Y = torch.as_tensor(rng.normal(size=(n, 2))), torch.as_tensor(rng.normal(size=(n, 1)))
+    return Problem(X, Y, penalty=L2(0.5), rule=FixedAlpha())
+
+
+def network(problem, name, sizes=(2, 3, 1), seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    n_parameters = sum((i + 1) * o for i, o in pairwise(sizes))
+    theta = 0.3 * torch.randn(n_parameters, generator=generator, dtype=torch.float64)
+    trained = measured(MLP(sizes, theta, Activation(name)), problem, GCV())
+    return Member(trained, name)
+
+
+def test_an_average_of_averages_is_the_average_of_their_networks_with_products_of_weights():
+    problem, criterion = problem_of(), GCV()
+    members = [
+        average_of([network(problem, name, seed=seed) for name in ("relu", "tanh")], criterion) for seed in (1, 2)
+    ]
+    whole = average_of(members, criterion)
+    assert whole.name == "relu+tanh"
+    assert [part.name for part in whole.parts] == ["relu", "relu", "tanh", "tanh"]
+    assert sum(whole.shares) == pytest.approx(1)
+    outer = shares_of([criterion.error(member.trained) for member in members])
+    expected = [share * member.shares[i] for i in (0, 1) for share, member in zip(outer, members, strict=True)]
+    assert whole.shares == pytest.approx(expected)
+    X = problem.X
+    outputs = sum(share * member.trained.network(X) for share, member in zip(outer, members, strict=True))
+    torch.testing.assert_close(whole.trained.network(X), outputs)
+    assert whole.trained.loss == pytest.approx(float(problem.data_loss(whole.trained.network)))
+    optimism = [-member.trained.criterion - 2 * member.trained.loss for member in members]  # linear in the outputs
+    assert -whole.trained.criterion - 2 * whole.trained.loss == pytest.approx(np.dot(outer, optimism))
+
+
+def test_a_network_in_several_averages_has_its_neurons_once():
+    problem, criterion = problem_of(), GCV()
+    line = network(problem, "identity", (2, 1, 1))
+    members = [average_of([line, network(problem, "relu", seed=seed)], criterion) for seed in (1, 2)]
+    whole = average_of(members, criterion)
+    assert [part.name for part in whole.parts] == ["identity", "relu", "relu"]
+    assert whole.parts[0] is line
+    assert whole.trained.network.layer_sizes == (2, 7, 1)
+    assert sum(whole.shares) == pytest.approx(1)
+    half = [share / 2 for share in (1.0, 1.0)]
+    assert average_of([line, line], criterion).shares == pytest.approx([sum(half)])
+
+
+@pytest.mark.parametrize("count", [2, 8, 30])
+def test_alike_members_all_have_their_share(count):
+    assert shares_of([1.0] * count) == pytest.approx([1 / count] * count)
+    assert shares_of([1.0] * count + [1e3])[-1] == 0
+
+
+def test_deep_networks_of_one_activation_are_averaged():
+    problem, criterion = problem_of(), GCV()
+    deep = [network(problem, name, (2, 2, 3, 1), seed) for seed, name in enumerate(["relu", "tanh", "relu", "tanh"])]
+    best = combine_members(deep, criterion)
+    groups = [average_of(deep[i::2], criterion) for i in (0, 1)]
+    assert best.trained.criterion == max(group.trained.criterion for group in groups)
+    assert best.trained.network.layer_sizes == (2, 4, 6, 1)
+    assert best.name in ("relu", "tanh")
+
+
+def test_starts_are_those_of_the_members():
+    problem = problem_of()
+    parts = [
+        network(problem, name, (2, width, 1), width).trained.network
+        for name, width in (("relu", 2), ("relu", 3), ("tanh", 1))
+    ]
+    structure = [(0, "relu", (2,)), (1, "relu", (3,)), (1, "tanh", (1,))]
+    starts = starts_of(average(parts, [0.2, 0.5, 0.3]), structure)
+    assert {key: start.layer_sizes[1] for key, start in starts.items()} == {
+        (0, "relu"): 2,
+        (1, "relu"): 3,
+        (1, "tanh"): 1,
+    }
+    assert {key: start.activation.name for key, start in starts.items()} == {key: key[1] for key in starts}
+    assert set(starts_of(average(parts[1:], [0.5, 0.5]), ())) == {(0, "relu"), (0, "tanh")}
+    assert starts_of(None, structure) == {}
+
+
+def grown(number, report=None, stop_reason=""):
+    problem = problem_of()
+    rows = [{"member": number, "parent": None}]
+    return Grown(number, [network(problem, "relu", seed=number)], False, False, rows, [1.0], stop_reason)
+
+
+def test_what_a_process_returns_is_what_was_grown():
+    problem = problem_of()
+    before = grown(1)
+    after = pickle.loads(pickle.dumps(grown(1).packed())).unpacked(problem)
+    (first,), (second,) = before.networks, after.networks
+    assert torch.equal(first.trained.network.theta, second.trained.network.theta)
+    assert second.trained.network.weights[0].data_ptr() == second.trained.network.theta.data_ptr()
+    assert second.trained.criterion == first.trained.criterion
+    assert second.trained.alpha == first.trained.alpha
+    assert second.problem.X is problem.X
+    assert second.trained.settled == first.trained.settled
+
+
+def test_members_end_with_the_one_that_ends_the_fit():
+    found = list(grow_members(lambda i, report: grown(i, stop_reason="callback" * (i == 1)), problem_of(), 4, 1, None))
+    assert [member.number for member in found] == [0, 1]
+
+
+@pytest.mark.parametrize("at", [0, 2])
+def test_an_interrupt_keeps_the_members_before(at):
+    def grow(number, report):
+        if number == at:
+            raise KeyboardInterrupt
+        return grown(number)
+
+    members = grow_members(grow, problem_of(), 4, 1, None)
+    if at == 0:
+        with pytest.raises(KeyboardInterrupt):
+            list(members)
+    else:
+        with pytest.warns(UserWarning, match="interrupted by user"):
+            assert [member.number for member in members] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "search", [PolarSearch(), PolarSearch(max_samples=None), RandomSearch(max_samples=7), object()]
+)
+def test_only_the_first_member_searches_on_all_rows(search):
+    from skgrow.estimators._growing import GrowingRegressor
+    from skgrow.training import Data, Task
+
+    est = GrowingRegressor(random_state=0)
+    settings = replace(est._settings(), search=search)
+    X = np.random.default_rng(0).normal(size=(100, 3))
+    task = Task.of(Data(X, X[:, 0]), settings, est._method()[2])
+    same = of_member(0, task, settings)
+    assert same[0] is task
+    assert same[1] is settings
+    seeds = set()
+    for number in range(1, 4):
+        other, changed = of_member(number, task, settings)
+        assert other.samples is task.samples
+        seeds.add(other.seed)
+        if hasattr(search, "max_samples"):
+            assert changed.search.max_samples == min(20, search.max_samples or 20)
+            assert changed.search is not search
+    assert len(seeds - {task.seed}) == 3
