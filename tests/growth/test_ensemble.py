@@ -3,6 +3,7 @@
 import pickle
 from dataclasses import replace
 from itertools import pairwise
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,20 +23,29 @@ def problem_of(n=40, seed=0):
     return Problem(X, Y, penalty=L2(0.5), rule=FixedAlpha())
 
 
+FOUR = SimpleNamespace(n_members=4, n_jobs=1)
+
+
+def judged(task):
+    return GCV()
+
+
+def task_of(problem):
+    return SimpleNamespace(samples=problem)
+
+
 def network(problem, name, sizes=(2, 3, 1), seed=0):
     generator = torch.Generator().manual_seed(seed)
     n_parameters = sum((i + 1) * o for i, o in pairwise(sizes))
     theta = 0.3 * torch.randn(n_parameters, generator=generator, dtype=torch.float64)
     trained = measured(MLP(sizes, theta, Activation(name)), problem, GCV())
-    return Member(trained, name)
+    return Member(trained, name, task_of(problem))
 
 
 def test_an_average_of_averages_is_the_average_of_their_networks_with_products_of_weights():
     problem, criterion = problem_of(), GCV()
-    members = [
-        average_of([network(problem, name, seed=seed) for name in ("relu", "tanh")], criterion) for seed in (1, 2)
-    ]
-    whole = average_of(members, criterion)
+    members = [average_of([network(problem, name, seed=seed) for name in ("relu", "tanh")], judged) for seed in (1, 2)]
+    whole = average_of(members, judged)
     assert whole.name == "relu+tanh"
     assert [part.name for part in whole.parts] == ["relu", "relu", "tanh", "tanh"]
     assert sum(whole.shares) == pytest.approx(1)
@@ -51,16 +61,16 @@ def test_an_average_of_averages_is_the_average_of_their_networks_with_products_o
 
 
 def test_a_network_in_several_averages_has_its_neurons_once():
-    problem, criterion = problem_of(), GCV()
+    problem = problem_of()
     line = network(problem, "identity", (2, 1, 1))
-    members = [average_of([line, network(problem, "relu", seed=seed)], criterion) for seed in (1, 2)]
-    whole = average_of(members, criterion)
+    members = [average_of([line, network(problem, "relu", seed=seed)], judged) for seed in (1, 2)]
+    whole = average_of(members, judged)
     assert [part.name for part in whole.parts] == ["identity", "relu", "relu"]
     assert whole.parts[0] is line
     assert whole.trained.network.layer_sizes == (2, 7, 1)
     assert sum(whole.shares) == pytest.approx(1)
     half = [share / 2 for share in (1.0, 1.0)]
-    assert average_of([line, line], criterion).shares == pytest.approx([sum(half)])
+    assert average_of([line, line], judged).shares == pytest.approx([sum(half)])
 
 
 @pytest.mark.parametrize("count", [2, 8, 30])
@@ -72,8 +82,8 @@ def test_alike_members_all_have_their_share(count):
 def test_deep_networks_of_one_activation_are_averaged():
     problem, criterion = problem_of(), GCV()
     deep = [network(problem, name, (2, 2, 3, 1), seed) for seed, name in enumerate(["relu", "tanh", "relu", "tanh"])]
-    best = combine_members(deep, criterion)
-    groups = [average_of(deep[i::2], criterion) for i in (0, 1)]
+    best = combine_members(deep, judged)
+    groups = [average_of(deep[i::2], judged) for i in (0, 1)]
     assert best.trained.criterion == max(group.trained.criterion for group in groups)
     assert best.trained.network.layer_sizes == (2, 4, 6, 1)
     assert best.name in ("relu", "tanh")
@@ -106,7 +116,7 @@ def grown(number, report=None, stop_reason=""):
 def test_what_a_process_returns_is_what_was_grown():
     problem = problem_of()
     before = grown(1)
-    after = pickle.loads(pickle.dumps(grown(1).packed())).unpacked(problem)
+    after = pickle.loads(pickle.dumps(grown(1).packed())).unpacked([task_of(problem)], [problem])
     (first,), (second,) = before.networks, after.networks
     assert torch.equal(first.trained.network.theta, second.trained.network.theta)
     assert second.trained.network.weights[0].data_ptr() == second.trained.network.theta.data_ptr()
@@ -117,7 +127,7 @@ def test_what_a_process_returns_is_what_was_grown():
 
 
 def test_members_end_with_the_one_that_ends_the_fit():
-    found = list(grow_members(lambda i, report: grown(i, stop_reason="callback" * (i == 1)), problem_of(), 4, 1, None))
+    found = list(grow_members(lambda i, report: grown(i, stop_reason="callback" * (i == 1)), [], [], FOUR, None))
     assert [member.number for member in found] == [0, 1]
 
 
@@ -128,7 +138,7 @@ def test_an_interrupt_keeps_the_members_before(at):
             raise KeyboardInterrupt
         return grown(number)
 
-    members = grow_members(grow, problem_of(), 4, 1, None)
+    members = grow_members(grow, [], [], FOUR, None)
     if at == 0:
         with pytest.raises(KeyboardInterrupt):
             list(members)
@@ -148,12 +158,12 @@ def test_only_the_first_member_searches_on_all_rows(search):
     settings = replace(est._settings(), search=search)
     X = np.random.default_rng(0).normal(size=(100, 3))
     task = Task.of(Data(X, X[:, 0]), settings, est._method()[2])
-    same = of_member(0, task, settings)
-    assert same[0] is task
+    same = of_member(0, [task], settings)
+    assert same[0] == [task]
     assert same[1] is settings
     seeds = set()
     for number in range(1, 4):
-        other, changed = of_member(number, task, settings)
+        (other,), changed = of_member(number, [task], settings)
         assert other.samples is task.samples
         seeds.add(other.seed)
         if hasattr(search, "max_samples"):
