@@ -80,7 +80,7 @@ def test_alike_members_all_have_their_share(count):
 
 
 def test_deep_networks_of_one_activation_are_averaged():
-    problem, criterion = problem_of(), GCV()
+    problem = problem_of()
     deep = [network(problem, name, (2, 2, 3, 1), seed) for seed, name in enumerate(["relu", "tanh", "relu", "tanh"])]
     best = combine_members(deep, judged)
     groups = [average_of(deep[i::2], judged) for i in (0, 1)]
