@@ -23,7 +23,7 @@ from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._race import RaceMonitor
 from skgrow.growth._settings import GrowthSettings
 from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear
-from skgrow.problem import Problem
+from skgrow.problem import FixedAlpha, Problem
 from skgrow.solvers import FullyCorrective, Solver, refit_output
 from skgrow.training import (
     BUDGETS,
@@ -40,6 +40,7 @@ from skgrow.training import (
     descend,
     fit,
     interrupted,
+    measured,
     warn_unconverged,
 )
 
@@ -106,9 +107,9 @@ def _policy(
     )
 
 
-def _grown(task: Task, settings: GrowthSettings, number: int, report: Report | None) -> Grown:
+def _grown(task: Task, settings: GrowthSettings, number: int, alphas: dict[str, float], report: Report | None) -> Grown:
     """Return what one member of an ensemble grows."""
-    return _Growth(task, settings, report, number).grow()
+    return _Growth(task, settings, report, number, alphas).grow()
 
 
 class _Growth:
@@ -124,11 +125,20 @@ class _Growth:
         Hears of the stages.
     number : int
         Of the member of an ensemble that is grown.
+    alphas : dict
+        Penalties by activation that are given.
     """
 
-    def __init__(self, task: Task, settings: GrowthSettings, report: Report | None, number: int = 0) -> None:
-        self.task, self.settings = of_member(number, task, settings)
-        self.report, self.number = report, number
+    def __init__(
+        self,
+        task: Task,
+        settings: GrowthSettings,
+        report: Report | None,
+        number: int = 0,
+        alphas: dict[str, float] | None = None,
+    ) -> None:
+        self.whole, (self.task, self.settings) = task, of_member(number, task, settings)
+        self.report, self.number, self.alphas = report, number, alphas or {}
         self.regime: GrowthRegime = task.regime
         self.starts = starts_of(task.previous, settings.structure)
         self.history: list[dict[str, Any]] = []
@@ -258,6 +268,8 @@ class _Growth:
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
         trained = grown(name, start, max_neurons, monitor, history)
+        if self.number:
+            trained = completed(lambda: self._on_all_rows(trained, name), monitor)
         if self.regime.is_expensive:
             self.rival = [row["criterion"] for row in history]
         offset = len(self.history)
@@ -274,15 +286,24 @@ class _Growth:
             self.stop_reason = reason
         return Member(trained, name, stop_reason=reason, number=self.number)
 
+    def _on_all_rows(self, trained: Trained, name: str) -> Trained:
+        """Return a network trained on weighted rows with what is measured on all rows as they are."""
+        problem = self.whole.problem(penalty=trained.problem.penalty, support=GROWTH.kink_support)
+        criterion = self._criterion().suited_to(problem, smooth=not self._activation(name).is_piecewise_linear)
+        return replace(measured(trained.network, problem, criterion), state=trained.state, row=trained.row)
+
     def _grown(self, name: str, start: MLP | None, max_neurons: int, monitor: RaceMonitor, history: History) -> Trained:
         task, settings = self.task, self.settings
         generator, activation = task.generator(), self._activation(name)
         problem, criterion = self._problem(smooth=not activation.is_piecewise_linear)
+        if name in self.alphas:
+            problem = problem.at(self.alphas[name]).ruled(FixedAlpha())
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(task, settings, solver, max_neurons, monitor, generator)
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
+        policy.n_penalties *= name not in self.alphas
         if start is None or 0 in start.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)
