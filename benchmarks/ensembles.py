@@ -14,12 +14,19 @@ that differ by
 seeds
     random numbers of the search;
 search
-    a random fifth of the rows for every search (what the package does);
+    a random fifth of the rows for every search;
 weights
-    weights of the rows from the standard exponential distribution (the Bayesian bootstrap), of the same sum;
+    weights of the rows from the standard exponential distribution (the Bayesian bootstrap), of the same sum, with the
+    penalty of the first member;
+weights, search
+    both, as the package does;
+weights, evidence
+    weights, with a penalty of their own by the evidence;
+weights, Kish
+    the same, and their effective number as the number of observations;
 halves
     a random half of the rows;
-weights, all; halves, all
+halves, all
     the same, and then trained on all rows without growth;
 
 and says what averaging logits, which gives one network, costs against averaging probabilities. Results are written to
@@ -72,7 +79,16 @@ CLASSIFICATION = [
     "participation",
     "hpc",
 ]
-SOURCES = ("seeds", "search", "weights", "halves", "weights, all", "halves, all")
+SOURCES = (
+    "seeds",
+    "search",
+    "weights",
+    "weights, search",
+    "weights, evidence",
+    "weights, Kish",
+    "halves",
+    "halves, all",
+)
 ROWS, QUICK_ROWS, TEST_ROWS = 220, 120, 1200
 
 
@@ -122,26 +138,27 @@ def against_bagging(train, test, n_members):
 # what members differ by --------------------------------------------------------------------------------------------
 
 
-def drawn(samples, source, generator, strata):
-    """Return the samples that a member is grown on."""
-    if source.startswith("halves"):
-        return samples.split(0.5, generator, strata)[0]
-    if source.startswith("weights"):
-        weight = -torch.rand(len(samples.X), generator=generator, dtype=torch.float64).log()
-        weight = weight if samples.weight is None else weight * samples.weight
-        total = len(weight) if samples.weight is None else samples.weight.sum()
-        return replace(samples, weight=weight * (total / weight.sum()))
-    return samples
-
-
-def member(source, number, task, settings):
-    """Return the network of a member."""
+def member(source, number, task, settings, alpha):
+    """Return the network of a member; the first one is that of a fit without others."""
+    if not number:
+        return train(task, settings).trained
     others, of_search = of_member(number, task, settings)
-    samples = drawn(task.samples, source, others.generator(), task.loss.strata(task.samples.Y))
-    found = train(replace(others, samples=samples), of_search if source == "search" else settings).trained.network
+    asked = of_search if source.endswith("search") else settings
+    if source.startswith("halves"):
+        strata = task.loss.strata(task.samples.Y)
+        others = replace(others, samples=task.samples.split(0.5, others.generator(), strata)[0])
+    elif source in ("seeds", "search"):
+        others = replace(others, samples=task.samples)
+    elif source == "weights, Kish":
+        weight = others.samples.weight
+        others = replace(others, samples=replace(others.samples, weight=weight * (weight.sum() / (weight @ weight))))
+    elif source != "weights, evidence":
+        asked = replace(asked, alpha=alpha)
+        others = replace(others, regime=replace(task.regime, settings=asked))
+    found = train(others, asked).trained
     if source.endswith("all"):
         alone = replace(settings, schedule=Plateau(max_growths=0), search=PolarSearch(n_exchanges=0))
-        found = train(replace(others, previous=found), alone).trained.network
+        found = train(replace(others, samples=task.samples, previous=found.network), alone).trained
     return found
 
 
@@ -153,7 +170,9 @@ def by_source(train, test, source, n_members):
     task = Task.of(data, settings, estimator._method()[2])
     Z = (torch.as_tensor(test.X) - task.units.x_mean) / task.units.x_scale
     Z = (Z if task.basis is None else Z @ task.basis).to(task.samples.X)
-    networks = [member(source, number, task, settings) for number in range(n_members)]
+    first = member(source, 0, task, settings, None)
+    found = [first, *(member(source, number, task, settings, first.alpha) for number in range(1, n_members))]
+    networks = [one.network for one in found]
     seconds = time.process_time() - started
     outputs = [(network(task.samples.X).numpy(), network(Z).numpy()) for network in networks]
     if train.task == "regression":

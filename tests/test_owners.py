@@ -21,6 +21,8 @@ STRENGTHS_GIVEN = {
         # the strength at the start: what was asked for, or the regime's
         ("_problem", "self.settings.penalty.with_alpha"),
         ("_certified", "settings.penalty.with_alpha"),
+        # the penalty of the first member of an ensemble
+        ("_grown", "problem.at"),
     },
     "multilevel/_level.py": {
         # a coarse objective inside its own correction gets the strength that it gets outside

@@ -67,8 +67,8 @@ class GrowthConstants:
     least_share : float
         Weight in an average below which a network is left out: it would only cost time (decision 7).
     searched_share : float
-        Share of the rows that the searches of all members of an ensemble but the first see, each another one: members
-        differ by it (decision 31).
+        Share of the rows that the searches of all members of an ensemble but the first see, each another one: they lead
+        to other optima (decision 31).
     linear_tol : float
         Relative decrease of the objective from which on the linear model is refitted again (decision 8).
     certified_plane_rows : int

@@ -1,11 +1,25 @@
-"""Members of an ensemble: what makes them differ, what they go on from, and how they are grown beside each other.
+r"""Members of an ensemble: what makes them differ, what they go on from, and how they are grown beside each other.
 
-The first member is the network that would be grown alone. The others have random numbers of their own, and each of
-their searches for neurons sees a random part of the rows, drawn anew, as the trees of stochastic gradient boosting do
-(Friedman 2002). In all else every member sees all rows: descent, penalty and criterion are those of the one problem.
-So members are different optima of it. Their estimated errors compare, and their evidence counts the observations that
-there are: resampled rows, as in bagging, would be fewer observations, ask for stronger penalties and fewer neurons, and
-an average of networks that are too simple is too simple.
+The first member is the network that would be grown alone. For the others the weight of every observation is multiplied
+with a random number of the standard exponential distribution, and the sum of all weights is kept (the Bayesian
+bootstrap; Rubin 1981). With relative weights :math:`r_i` of mean and variance one, and the penalty that all rows ask
+for, a member minimises :math:`\sum_i r_i \ell_i(\theta) + \tfrac\alpha2 |\theta|^2`. To first order its parameters are
+
+.. math::
+    \theta = \hat\theta - H^{-1} \sum_i (r_i - 1) \nabla \ell_i(\hat\theta),
+
+of covariance :math:`H^{-1} \big(\sum_i \nabla \ell_i \nabla \ell_i^T\big) H^{-1}`, which is that of the Laplace
+approximation: members are samples of the posterior (Newton and Raftery 1994), and their average is its mean.
+
+That is so for the penalty and the number of observations of all rows. To the evidence, random weights would look like
+signal, as weighted residuals have twice the optimism; with Kish's effective number of weights it would see half the
+observations, and ask for too simple networks. So the penalty is that of the first member, the sum of weights is kept,
+and what is said of a member in the end is measured on all rows as they are. There the optimism of its loss is that of
+any network, :math:`\operatorname{tr} H^{-1} \sum_i \nabla^2 \ell_i` parameters, since weights are independent of the
+targets: estimated errors compare, and those of the average follow as for any other one.
+
+Each of their searches sees a random part of the rows besides, drawn anew, as the trees of stochastic gradient boosting
+do (Friedman 2002). It says where neurons begin, not what they learn, and leads to other optima.
 """
 
 from __future__ import annotations
@@ -19,6 +33,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import numpy as np
+import torch
 from joblib import effective_n_jobs
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
@@ -27,7 +42,7 @@ from skgrow._messages import warn
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._member import Member
 from skgrow.networks import MLP, Network, summands
-from skgrow.problem import Problem
+from skgrow.problem import Problem, Samples
 from skgrow.training import Report, Task, interrupted
 
 #: Of every part of an average the number of its member (None: of all), its activation and the widths of its layers.
@@ -88,22 +103,41 @@ class Grown:
         return self
 
 
-Grow = Callable[[int, "Report | None"], Grown]
+#: ``grow(number, alphas, report)`` grows a member; ``alphas`` are the penalties of the first one, by activation.
+Grow = Callable[[int, dict[str, float], "Report | None"], Grown]
 
 
 def of_member(number: int, tasks: Sequence[Task], settings: Any) -> tuple[list[Task], Any]:
-    """Return the tasks with the random numbers of a member, and the settings with its search.
+    """Return the tasks of a member, with its random numbers and weights, and the settings, with its search.
 
     The first one has those given.
     """
     if not number:
         return list(tasks), settings
-    tasks = [replace(t, seed=int(np.random.SeedSequence([t.seed, number]).generate_state(1)[0])) for t in tasks]
+    seed = int(np.random.SeedSequence([tasks[0].seed, number]).generate_state(1)[0])
     search, (n, d) = clone(settings.search, safe=False), tasks[-1].samples.X.shape
     if hasattr(search, "max_samples"):  # a component of one's own may have none
         rows = max(d + 2, math.ceil(GROWTH.searched_share * n))
         search.max_samples = rows if search.max_samples is None else min(rows, search.max_samples)
-    return tasks, replace(settings, search=search)
+    found = []
+    for task in tasks:
+        generator = np.random.default_rng(seed)
+        samples = reweighted(task.samples, generator)
+        everything = None if task.everything is None else reweighted(task.everything, generator)
+        found.append(replace(task, seed=seed, samples=samples, everything=everything))
+    return found, replace(settings, search=search)
+
+
+def reweighted(samples: Samples, generator: np.random.Generator) -> Samples:
+    """Return the samples with the weight of every observation times a standard exponential number, of the same sum.
+
+    The factor of a row that stands for several observations is their mean.
+    """
+    n = np.ones(len(samples.X)) if samples.repeats is None else samples.repeats.to("cpu", torch.float64).numpy()
+    weight = torch.as_tensor(generator.standard_gamma(n) / n).to(samples.X)
+    total = float(len(weight)) if samples.weight is None else float(samples.weight.sum())
+    weight = weight if samples.weight is None else weight * samples.weight
+    return replace(samples, weight=weight * (total / weight.sum()))
 
 
 def starts_of(previous: Network | None, structure: Structure) -> dict[tuple[int | None, str], MLP]:
@@ -153,12 +187,12 @@ def grow_members(
 ) -> Iterator[Grown]:
     """Yield what the members grow, in their order; an interrupt, or a stop for all, ends with those there are.
 
-    In other processes the stages are reported when the member is done.
+    The first one is grown in this process. In other ones the stages are reported when the member is done.
 
     Parameters
     ----------
     grow : callable
-        ``grow(number, report)`` grows a member.
+        ``grow(number, alphas, report)`` grows a member, all but the first with given penalties.
     tasks, problems : sequence of Task, of Problem
         Of all of them: on the features, and on their encoding.
     settings : GrowthSettings
@@ -171,25 +205,30 @@ def grow_members(
     KeyboardInterrupt
         If it comes before there is a member.
     """
-    n_members, beside = settings.n_members, settings.n_members > 1 and effective_n_jobs(settings.n_jobs) > 1
-    found = _beside(grow, settings, report) if beside else (grow(number, report) for number in range(n_members))
-    with closing(found):
-        for number in range(n_members):
+    grown = grow(0, {}, report)
+    yield grown
+    alphas, n_members = {network.label: network.trained.alpha for network in grown.networks}, settings.n_members
+    beside = n_members > 1 and not grown.stop_reason and effective_n_jobs(settings.n_jobs) > 1
+    if beside:
+        others = _beside(grow, alphas, settings, report)
+    else:
+        others = (grow(number, alphas, report) for number in range(1, n_members))
+    with closing(others):
+        while not grown.stop_reason:
             try:
-                grown = next(found)
+                following = next(others, None)
             except KeyboardInterrupt:
-                if not number:
-                    raise
                 interrupted()
                 return
-            yield grown.unpacked(tasks, problems) if beside else grown
-            if grown.stop_reason:
+            if following is None:
                 return
+            grown = following.unpacked(tasks, problems) if beside else following
+            yield grown
 
 
-def _beside(grow: Grow, settings: Any, report: Report | None) -> Generator[Grown]:
-    """Yield the members, grown in processes."""
-    jobs = (delayed(_in_process)(grow, number, report is not None) for number in range(settings.n_members))
+def _beside(grow: Grow, alphas: dict[str, float], settings: Any, report: Report | None) -> Generator[Grown]:
+    """Yield all members but the first, grown in processes."""
+    jobs = (delayed(_in_process)(grow, number, alphas, report is not None) for number in range(1, settings.n_members))
     for grown, stages, said in Parallel(settings.n_jobs, return_as="generator")(jobs):
         for text, category in said:
             warn(text, category)
@@ -197,7 +236,7 @@ def _beside(grow: Grow, settings: Any, report: Report | None) -> Generator[Grown
         yield replace(grown, stop_reason=grown.stop_reason or ("callback" if stops else ""))
 
 
-def _in_process(grow: Grow, number: int, reports: bool) -> tuple[Grown, list[Any], list[Any]]:
+def _in_process(grow: Grow, number: int, alphas: dict[str, float], reports: bool) -> tuple[Grown, list[Any], list[Any]]:
     """Return what a member has grown, its stages, and what it has warned of."""
     stages: list[Any] = []
 
@@ -206,5 +245,5 @@ def _in_process(grow: Grow, number: int, reports: bool) -> tuple[Grown, list[Any
         return False
 
     with warnings.catch_warnings(record=True) as said:
-        grown = grow(number, record if reports else None)
+        grown = grow(number, alphas, record if reports else None)
     return grown.packed(), stages, [(str(found.message), found.category) for found in said]

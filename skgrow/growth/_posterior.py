@@ -20,9 +20,12 @@ def standard_deviation(
     X: Tensor,
     on: Coordinates | None = None,
 ) -> Tensor:
-    """Return the deviation of y: of an average the mean of its networks', seen from the average, and noise.
+    """Return the deviation of y: of an average the mean of its activations', seen from the average, and noise.
 
-    The formula of Buckland, Burnham and Augustin (1997), which takes the networks' errors for wholly correlated.
+    The formula of Buckland, Burnham and Augustin (1997), which takes their errors for wholly correlated. Of several
+    networks of an activation, members of an ensemble, the variance is the larger one of the mean of their variances and
+    of that by which they differ: members are samples of the posterior, so both are the same thing, as far as the
+    posterior is the normal distribution around one optimum.
 
     Parameters
     ----------
@@ -61,14 +64,23 @@ def standard_deviation(
         Z = inputs if on is None else on.of(inputs)
         unseen = None if on is None else on.unseen(inputs, Z)
         mean, deviation = inner(Z), rows.new_zeros((), dtype=dtype)
+        kinds: dict[tuple[str, int], list[tuple[Tensor, Tensor, Tensor]]] = {}
         for known, alone in parts:
             state, root = alone.forward_pass(Z[:, : known["n_inputs"]]), known["root"]
             J = alone.jacobian(state)
-            variance = (J[..., -len(root) :] @ root).square().sum(-1).T + (state.output - mean).square()
+            variance = (J[..., -len(root) :] @ root).square().sum(-1).T
             if unseen is not None:
                 slopes = J[..., alone.slices[0][1]].square().sum(-1).T
                 variance = variance + known["unseen"] * unseen[:, None] * slopes
-            deviation = deviation + known["share"] * variance.sqrt()
+            share = mean.new_full((1, 1), known["share"])
+            kinds.setdefault((alone.activation.name, known["n_inputs"]), []).append((share, state.output, variance))
+        for alike in kinds.values():
+            shares, outputs, variances = (torch.stack(column) for column in zip(*alike, strict=True))
+            share = shares.sum()
+            centre = (shares * outputs).sum(0) / share
+            within = (shares * variances).sum(0) / share
+            between = (shares * (outputs - centre).square()).sum(0) / share
+            deviation = deviation + share * (torch.maximum(within, between) + (centre - mean).square()).sqrt()
         found.append(((deviation * s.y_scale).square() + noise).sqrt())
         return (rows.new_zeros(()),)
 

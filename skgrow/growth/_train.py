@@ -23,7 +23,7 @@ from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._race import RaceMonitor
 from skgrow.growth._settings import GrowthSettings
 from skgrow.networks import MLP, Activation, Network, direct_sum, glorot, linear
-from skgrow.problem import Problem
+from skgrow.problem import FixedAlpha, Problem
 from skgrow.solvers import FullyCorrective, Solver, refit_output
 from skgrow.training import (
     BUDGETS,
@@ -40,6 +40,7 @@ from skgrow.training import (
     descend,
     fit,
     interrupted,
+    measured,
     warn_unconverged,
 )
 
@@ -108,17 +109,23 @@ def _policy(
     )
 
 
-def _grown(tasks: Sequence[Task], settings: GrowthSettings, number: int, report: Report | None) -> Grown:
+def _grown(
+    tasks: Sequence[Task], settings: GrowthSettings, number: int, alphas: dict[str, float], report: Report | None
+) -> Grown:
     """Return what one member of an ensemble grows."""
-    return _Growth(tasks, settings, report, number).grow()
+    return _Growth(tasks, settings, report, number, alphas).grow()
 
 
 @dataclass(frozen=True)
 class _Start:
-    """What a network is grown from: name of its activation, what it is trained on, and a network that there is."""
+    """What a network is grown from: name of its activation, what it is trained on, and a network that there is.
+
+    The member of an ensemble is trained on weighted rows, and judged on the ``whole`` task, of all rows as they are.
+    """
 
     name: str
     task: Task
+    whole: Task
     network: MLP | None = None
 
     @property
@@ -140,12 +147,21 @@ class _Growth:
         Hears of the stages.
     number : int
         Of the member of an ensemble that is grown.
+    alphas : dict
+        Penalties that are given, by the label of the start.
     """
 
-    def __init__(self, tasks: Sequence[Task], settings: GrowthSettings, report: Report | None, number: int = 0) -> None:
-        self.tasks, self.settings = of_member(number, tasks, settings)
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        settings: GrowthSettings,
+        report: Report | None,
+        number: int = 0,
+        alphas: dict[str, float] | None = None,
+    ) -> None:
+        self.wholes, (self.tasks, self.settings) = tasks, of_member(number, tasks, settings)
         self.task = task = self.tasks[0]
-        self.report, self.number = report, number
+        self.report, self.number, self.alphas = report, number, alphas or {}
         self.regime: GrowthRegime = task.regime
         self.starts = starts_of(task.previous, settings.structure)
         self.history: list[dict[str, Any]] = []
@@ -189,8 +205,9 @@ class _Growth:
         """Grow the networks of one member."""
         settings = self.settings
         fitted = {name: start for (number, name), start in self.starts.items() if number == self.number}
-        starts = [_Start(name, self.task, network) for name, network in fitted.items()] or [
-            _Start(activation.name, task) for task in self.tasks for activation in settings.activations
+        pairs = list(zip(self.tasks, self.wholes, strict=True))
+        starts = [_Start(name, *pairs[0], network) for name, network in fitted.items()] or [
+            _Start(activation.name, *pair) for pair in pairs for activation in settings.activations
         ]
         may_average = self.is_shallow and len(starts) > 1
         widths = [0 if start.network is None else start.network.layer_sizes[1] for start in starts]
@@ -277,6 +294,8 @@ class _Growth:
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
         trained = grown(start, max_neurons, monitor, history)
+        if self.number:
+            trained = completed(lambda: self._on_all_rows(trained, start), monitor)
         if self.regime.is_expensive and not monitor.beaten:
             self.rival = [row["criterion"] for row in history]
         offset = len(self.history)
@@ -290,17 +309,27 @@ class _Growth:
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
-        return Member(trained, start.name, start.task, stop_reason=reason, number=self.number)
+        return Member(trained, start.name, start.whole, stop_reason=reason, number=self.number)
+
+    def _on_all_rows(self, trained: Trained, start: _Start) -> Trained:
+        """Return a network trained on weighted rows with what is measured on all rows as they are."""
+        problem = start.whole.problem(penalty=trained.problem.penalty, support=GROWTH.kink_support)
+        smooth = not self._activation(start.name).is_piecewise_linear
+        criterion = self._criterion(start.whole).suited_to(problem, smooth=smooth)
+        return replace(measured(trained.network, problem, criterion), state=trained.state, row=trained.row)
 
     def _grown(self, start: _Start, max_neurons: int, monitor: RaceMonitor, history: History) -> Trained:
         task, settings, before = start.task, self.settings, start.network
         generator, activation = task.generator(), self._activation(start.name)
         problem, criterion = self._problem(task, smooth=not activation.is_piecewise_linear)
+        if start.label in self.alphas:
+            problem = problem.at(self.alphas[start.label]).ruled(FixedAlpha())
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(task, settings, solver, max_neurons, monitor, generator)
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
+        policy.n_penalties *= start.label not in self.alphas
         if before is None or 0 in before.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing
             network = glorot(MLP((d, *settings.sizes, c), None, activation), task.seed, task.samples.X)
             network = refit_output(network, problem)

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 import torch
 
+from skgrow import GrowingRegressor
 from skgrow.criteria import GCV
 from skgrow.growth import Member, PolarSearch, RandomSearch, average_of, combine_members, shares_of
-from skgrow.growth._ensemble import Grown, grow_members, of_member, starts_of
+from skgrow.growth._ensemble import Grown, grow_members, of_member, reweighted, starts_of
 from skgrow.networks import MLP, Activation, average
-from skgrow.problem import L2, FixedAlpha, Problem
-from skgrow.training import measured
+from skgrow.problem import L2, FixedAlpha, Problem, Samples
+from skgrow.training import Data, Task, measured
 
 
 def problem_of(n=40, seed=0):
@@ -127,13 +128,15 @@ def test_what_a_process_returns_is_what_was_grown():
 
 
 def test_members_end_with_the_one_that_ends_the_fit():
-    found = list(grow_members(lambda i, report: grown(i, stop_reason="callback" * (i == 1)), [], [], FOUR, None))
+    found = list(
+        grow_members(lambda i, alphas, report: grown(i, stop_reason="callback" * (i == 1)), [], [], FOUR, None)
+    )
     assert [member.number for member in found] == [0, 1]
 
 
 @pytest.mark.parametrize("at", [0, 2])
 def test_an_interrupt_keeps_the_members_before(at):
-    def grow(number, report):
+    def grow(number, alphas, report):
         if number == at:
             raise KeyboardInterrupt
         return grown(number)
@@ -147,26 +150,63 @@ def test_an_interrupt_keeps_the_members_before(at):
             assert [member.number for member in members] == [0, 1]
 
 
+def test_weights_of_members_are_random_numbers_of_the_same_sum():
+    X = torch.arange(5000.0, dtype=torch.float64)[:, None]
+    weight = torch.linspace(0.5, 1.5, 5000, dtype=torch.float64)
+    repeats = torch.full((5000,), 4.0, dtype=torch.float64)
+    for given, variance in (
+        (Samples(X, X), 1),
+        (Samples(X, X, weight), 1),
+        (Samples(X, X, weight, None, repeats), 0.25),
+    ):
+        drawn = reweighted(given, np.random.default_rng(0))
+        before = torch.ones(5000, dtype=torch.float64) if given.weight is None else given.weight
+        factors = drawn.weight / before
+        assert float(drawn.weight.sum()) == pytest.approx(float(before.sum()))
+        assert drawn.X is given.X
+        assert drawn.repeats is given.repeats
+        assert float(factors.mean()) == pytest.approx(1, abs=5 * (variance / 5000) ** 0.5)
+        assert float(factors.var()) == pytest.approx(variance, rel=0.2)
+
+
+def test_members_are_samples_of_the_posterior():
+    """Of a linear model with normal noise: mean and covariance of minimisers are the posterior's, to first order."""
+    rng = np.random.default_rng(0)
+    n, d, alpha = 400, 3, 2.0
+    X = rng.normal(size=(n, d))
+    y = X @ [1.0, -1.0, 0.5] + 0.7 * rng.normal(size=n)
+    samples = Samples(torch.as_tensor(X), torch.as_tensor(y)[:, None])
+    generator, found = np.random.default_rng(1), []
+    for _ in range(2000):
+        w = reweighted(samples, generator).weight.numpy()
+        found.append(np.linalg.solve((X.T * w) @ X + alpha * np.eye(d), (X.T * w) @ y))
+    matrix = X.T @ X + alpha * np.eye(d)
+    centre = np.linalg.solve(matrix, X.T @ y)
+    posterior = np.mean((y - X @ centre) ** 2) * np.linalg.inv(matrix)
+    deviation = np.sqrt(posterior.diagonal())
+    np.testing.assert_allclose(np.mean(found, 0), centre, atol=0.2 * deviation.min())
+    np.testing.assert_allclose(np.std(found, 0), deviation, rtol=0.2)
+
+
 @pytest.mark.parametrize(
     "search", [PolarSearch(), PolarSearch(max_samples=None), RandomSearch(max_samples=7), object()]
 )
-def test_only_the_first_member_searches_on_all_rows(search):
-    from skgrow.estimators._growing import GrowingRegressor
-    from skgrow.training import Data, Task
-
+def test_the_first_member_has_task_and_search_as_they_are(search):
     est = GrowingRegressor(random_state=0)
     settings = replace(est._settings(), search=search)
     X = np.random.default_rng(0).normal(size=(100, 3))
     task = Task.of(Data(X, X[:, 0]), settings, est._method()[2])
-    same = of_member(0, [task], settings)
-    assert same[0] == [task]
-    assert same[1] is settings
-    seeds = set()
-    for number in range(1, 4):
-        (other,), changed = of_member(number, [task], settings)
-        assert other.samples is task.samples
-        seeds.add(other.seed)
+    first = of_member(0, [task], settings)
+    assert first[0] == [task]
+    assert first[1] is settings
+    others = [(tasks[0], other) for tasks, other in (of_member(number, [task], settings) for number in range(1, 4))]
+    assert len({task.seed, *(other.seed for other, _ in others)}) == 4
+    for other, changed in others:
+        assert other.units is task.units
+        assert other.samples.X is task.samples.X
         if hasattr(search, "max_samples"):
             assert changed.search.max_samples == min(20, search.max_samples or 20)
             assert changed.search is not search
-    assert len(seeds - {task.seed}) == 3
+    (again,) = of_member(2, [task], settings)[0]
+    assert torch.equal(again.samples.weight, others[1][0].samples.weight)
+    assert not torch.equal(others[0][0].samples.weight, others[1][0].samples.weight)
