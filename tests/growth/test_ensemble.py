@@ -32,7 +32,7 @@ def judged(task):
 
 
 def task_of(problem):
-    return SimpleNamespace(samples=problem)
+    return SimpleNamespace(samples=problem, named=str)
 
 
 def network(problem, name, sizes=(2, 3, 1), seed=0):
