@@ -17,11 +17,12 @@ from skgrow import (
     SensLIClassifier,
     SensLIRegressor,
 )
+from skgrow.growth import PolarSearch
 
 SENSLI, MGOPT = {"hidden_layer_sizes": (4,), "max_iter": 20}, {"hidden_layer_sizes": (6, 6, 6), "max_iter": 20}
 PRECONDITIONED = {"hidden_layer_sizes": (8,), "max_iter": 20}
 REGRESSORS = [
-    GrowingRegressor(activation="tanh", max_neurons=5, random_state=0),
+    GrowingRegressor(activation="tanh", max_neurons=5, search=PolarSearch(n_exchanges=0), random_state=0),
     SensLIRegressor(**SENSLI, random_state=0),
     MGOptRegressor(**MGOPT, random_state=0),
     PreconditionedMLPRegressor(**PRECONDITIONED, random_state=0),
@@ -63,7 +64,7 @@ def test_equal_weights_and_copies_of_all_rows_change_nothing(est):
 def test_copies_do_not_hide_the_noise():
     X, y = make_friedman1(200, noise=1.0, random_state=0)
     rows = np.r_[:200, :60]
-    model = GrowingRegressor(activation="tanh", random_state=0)
+    model = GrowingRegressor(activation="tanh", search=PolarSearch(n_exchanges=0), random_state=0)
     once, copied = (clone(model).fit(X[i], y[i]) for i in (np.arange(200), rows))
     assert 0.6 < copied.noise_variance_ < 1.7  # 1 is true; copies as observations gave .44
     spread = [model.predict(X, return_std=True)[1].mean() for model in (copied, once)]
@@ -205,7 +206,7 @@ def rates(n, seed, intercept):
 def test_rates_over_an_exposure(intercept):
     X, rate, exposure = rates(500, 0, intercept)
     X_test, y_test, weight = rates(4000, 1, intercept)
-    settings = {"loss": "poisson", "activation": "tanh", "random_state": 0}
+    settings = {"loss": "poisson", "activation": "tanh", "search": PolarSearch(n_exchanges=0), "random_state": 0}
     models = PoissonRegressor(alpha=1e-4), GrowingRegressor(**settings)
     found = [model.fit(X, rate, sample_weight=exposure).predict(X_test) for model in models]
     errors = [mean_poisson_deviance(y_test, p, sample_weight=weight) for p in found]
