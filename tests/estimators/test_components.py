@@ -68,8 +68,8 @@ SMALL = {
     GROWING: {
         "activation": "tanh",
         "block_size": 2,
-        "max_neurons": 6,
-        "max_stage_iter": 12,
+        "max_neurons": 4,
+        "max_stage_iter": 8,
         "search": PolarSearch(n_exchanges=0),
         "random_state": 0,
     },
@@ -146,7 +146,7 @@ def others(estimator, kind, name):
     if kind == "preconditioner" and estimator in GROWING:
         found = {"hidden_layer_sizes": (3,), "learning_rate_init": 0.02}
     if kind == "schedule":
-        found = {"max_stage_iter": 25, "max_neurons": 12} if estimator in GROWING else {"max_iter": 45}
+        found = {"max_stage_iter": 25, "max_neurons": 8} if estimator in GROWING else {"max_iter": 45}
         found |= {"cycle": Cycle(check_every=15)} if estimator in MULTILEVEL else {}
     if kind == "cycle":
         found = {"hidden_layer_sizes": (4,) * 9, "n_levels": 2 if name == "two-level" else 3, "max_iter": 12}
@@ -193,8 +193,9 @@ def test_named_solvers_have_the_rates_of_the_estimator(estimator, name, solver, 
     usual |= {"momentum": 0.9, "new_layer_rate": 1.0} | ({"learning_rate": "adaptive"} if estimator in GROWING else {})
     other = {"learning_rate_init": rate / 2, "learning_rate": "adaptive", "batch_size": 7}
     other |= {"momentum": 0.5, "new_layer_rate": 0.5}
-    rest = {"max_iter": 30} | ({"preconditioner": None} if estimator in FIXED else {})
-    rest = {"hidden_layer_sizes": (3,), "alpha": 0.01, "max_stage_iter": 30} if estimator in GROWING else rest
+    rest = {"max_iter": 12} | ({"preconditioner": None} if estimator in FIXED else {})
+    if estimator in GROWING:
+        rest = {"hidden_layer_sizes": (3,), "alpha": 0.01, "max_neurons": 6, "max_stage_iter": 12}
     asked, taken = parameters_of(estimator), parameters_of(solver)
     found = []
     for change in (None, *(key for key in other if key in asked and key in taken)):
