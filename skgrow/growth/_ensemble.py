@@ -97,7 +97,8 @@ class Grown:
         for network in self.networks:
             trained = network.trained
             place = [problem.X.shape[1] for problem in problems].index(trained.problem.X.shape[1])
-            network.task, own = tasks[place], problems[place].at(trained.alpha)
+            problem = problems[place]
+            network.task, own = tasks[place], problem.at(trained.alpha)
             theta = trained.network.theta
             network.trained = replace(trained, network=trained.network.with_theta(theta), problem=own, following=own)
         return self

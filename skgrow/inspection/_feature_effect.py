@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 #: Rows over which effects are averaged, and panels, if the caller says nothing.
-_ROWS, _PANELS = 300, 9
+_AVERAGED_ROWS, _PANELS = 300, 9
 
 
 class FeatureEffectDisplay:
@@ -133,8 +133,8 @@ class FeatureEffectDisplay:
         check_is_fitted(estimator, "coefs_")
         names = [str(name) for name in getattr(estimator, "feature_names_in_", [])]
         columns = X if hasattr(X, "iloc") else np.asarray(X)
-        if len(columns) > _ROWS:
-            columns = resample(columns, replace=False, n_samples=_ROWS, random_state=0)
+        if len(columns) > _AVERAGED_ROWS:
+            columns = resample(columns, replace=False, n_samples=_AVERAGED_ROWS, random_state=0)
         d = estimator.n_features_in_
         chosen = list(range(d)) if features is None else [_place(name, names, d) for name in features]
         row, sign = _row_of(estimator, target)

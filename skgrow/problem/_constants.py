@@ -17,9 +17,9 @@ class EncodingConstants:
         That number by which features are compared (decision 30).
     samples_per_knot : int
         Samples for each knot of a feature, at least: with fewer, neurons bend to single samples (decision 30).
-    rows, entries : int
+    choosing_rows, choosing_entries : int
         Rows that choose knots, and entries of these rows, at most (decision 30).
-    rows_per_feature : int
+    least_rows_per_feature : int
         Such rows for every feature, at least: with fewer there are no knots (decision 30).
     noise_ratios : tuple of float
         Ratios of the variances of noise and steps that are tried, relative to the largest eigenvalue of a feature's
@@ -29,9 +29,9 @@ class EncodingConstants:
     knots: tuple[int, ...] = (5, 9, 17)
     tried_knots: int = 9
     samples_per_knot: int = 80
-    rows: int = 5000
-    entries: int = 500_000
-    rows_per_feature: int = 4
+    choosing_rows: int = 5000
+    choosing_entries: int = 500_000
+    least_rows_per_feature: int = 4
     noise_ratios: tuple[float, float, int] = (1e-4, 10.0, 21)
 
 

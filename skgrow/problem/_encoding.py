@@ -120,10 +120,10 @@ def ramps(x: Tensor, knots: Tensor) -> Tensor:
 def _chosen(problem: Problem) -> dict[int, Tensor]:
     """Return the knots of the features that get some."""
     d, c = problem.X.shape[1], problem.Y.shape[1]
-    most = min(ENCODING.rows, ENCODING.entries // d)
+    most = min(ENCODING.choosing_rows, ENCODING.choosing_entries // d)
     if problem.total_weight < ENCODING.knots[0] * ENCODING.samples_per_knot:
         return {}
-    if min(problem.n_samples, most) < ENCODING.rows_per_feature * d:
+    if min(problem.n_samples, most) < ENCODING.least_rows_per_feature * d:
         return {}
     constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("identity"))
     rows = slice(None, None, math.ceil(problem.n_samples / most))
