@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from zipfile import ZipFile
 
-MAX_BYTES = 320_000
+MAX_BYTES = 360_000
 
 
 def check(path: Path) -> None:
