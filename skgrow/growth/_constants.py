@@ -29,8 +29,9 @@ class GrowthConstants:
         are at least so many (decision 25).
     sign_steps : int
         Steps of the sign iteration that makes directions of normal ones (decision 25).
-    most_subsets : int
-        Subsets of thresholds tried per direction; above this number the block is chosen greedily (decision 4).
+    most_subset_entries : int
+        Entries of the Gram matrices of all subsets of thresholds along a direction up to which these are tried; with
+        more the block is chosen greedily (decision 4).
     kept_candidates : int
         Candidates kept of every chunk of directions for the choice one by one: so many times the size of the block or
         the number of directions of the chunk, whichever is larger (decision 25).
@@ -106,7 +107,7 @@ class GrowthConstants:
     direction_kinds: int = 4
     least_directions: int = 4
     sign_steps: int = 5
-    most_subsets: int = 2000
+    most_subset_entries: int = 32_000
     kept_candidates: int = 4
     ascents: int = 8
     ascent_steps: int = 20

@@ -464,7 +464,7 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
     n_subsets = 1
     for i in range(size):
         n_subsets = n_subsets * (K - i) // (i + 1)
-    if n_subsets <= GROWTH.most_subsets:
+    if n_subsets * size**2 <= GROWTH.most_subset_entries:
         subsets = torch.tensor(list(itertools.combinations(range(K), size)), device=gram.device)
         G = gram[:, subsets[:, :, None], subsets[:, None, :]]
         q = moments[:, subsets]
