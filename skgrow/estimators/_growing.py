@@ -294,14 +294,18 @@ class GrowingRegressor(Growing, NetworkRegressor):
         ``action``, ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``,
         ``train_loss``, ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
         ``log_evidence``, ``gcv``, ``loo``, ``alpha``, ``criterion``, ``indicator``, ``predicted_decrease``,
-        ``activation``, ``member`` (of an ensemble; None for rows of all); with ``penalty="path"`` ``duality_gap`` and
-        ``certified``.
+        ``indicator_noise``, ``activation``, ``member`` (of an ensemble; None for rows of all); with ``penalty="path"``
+        ``duality_gap`` and ``certified``.
         ``pandas.DataFrame(est.history_)`` is a table.
 
     growth_indicator_ : float
         The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25) at the fitted network: where it is
         small no network of moderate size can be added that halves the loss. Twice the cosine of the angle
         between the residual and the best new block found. Of an average that of the network of larger weight.
+
+    growth_indicator_noise_ : float
+        What the same search finds in noise: the mean of :math:`C_{opt}` over residuals with permuted rows. Only an
+        indicator well above it says that something is left to be found. NaN with ``penalty="path"``.
 
     alpha_ : float
         L2 penalty used, in standardized units; of an average the weighted geometric mean.
@@ -757,6 +761,9 @@ class GrowingClassifier(Growing, NetworkClassifier):
     growth_indicator_ : float
         The constant :math:`C_{opt}` in [0, 2] of Feischl et al. (Theorem 25), of the negative functional gradient in
         place of the residual: twice the cosine of its angle to the best new block found.
+
+    growth_indicator_noise_ : float
+        What the same search finds in noise, as in :class:`GrowingRegressor`.
 
     alpha_ : float
         L2 penalty used, in standardized units; of an average the weighted geometric mean.

@@ -6,6 +6,7 @@ from skgrow.growth._exact import exact_neuron
 from skgrow.growth._layers import append_inside, linearised_refit
 from skgrow.growth._linear import linear_model
 from skgrow.growth._member import Member
+from skgrow.growth._noise import exceeds_noise, permuted_shares
 from skgrow.growth._polar import ascend, polar_value
 from skgrow.growth._policy import GrowthPolicy, balance, smoothing_widths
 from skgrow.growth._posterior import standard_deviation
@@ -36,10 +37,12 @@ __all__ = [
     "draw_rows",
     "duality_gap",
     "exact_neuron",
+    "exceeds_noise",
     "grow",
     "linear_model",
     "linearised_refit",
     "path_norm",
+    "permuted_shares",
     "polar_maximum",
     "polar_value",
     "shares_of",

@@ -29,8 +29,9 @@ class GrowthConstants:
         are at least so many (decision 25).
     sign_steps : int
         Steps of the sign iteration that makes directions of normal ones (decision 25).
-    most_subsets : int
-        Subsets of thresholds tried per direction; above this number the block is chosen greedily (decision 4).
+    most_subset_entries : int
+        Entries of the Gram matrices of all subsets of thresholds along a direction up to which these are tried; with
+        more the block is chosen greedily (decision 4).
     kept_candidates : int
         Candidates kept of every chunk of directions for the choice one by one: so many times the size of the block or
         the number of directions of the chunk, whichever is larger (decision 25).
@@ -58,6 +59,20 @@ class GrowthConstants:
     largest_support : float
         Share of the samples that a new kink needs on its smaller side, at most, whatever the number of weights
         (decision 3).
+    noise_draws : int
+        Permutations of the residual in all of which blocks have to find less before growth begins anew, and in about
+        half of which before it goes on then: a test at the level of one in twenty, and at the median (decision 6).
+    noise_blocks, samples_per_neuron : int
+        Blocks that are searched for at once then, and samples behind each of their neurons at least: the first neurons
+        of a wave explain no more than those of noise (decision 6).
+    least_left : float
+        Share of the loss at the start that they have to remove beyond what they remove of noise: less is not worth the
+        time (decision 6).
+    reported_draws : int
+        Permutations over which the indicator of noise is averaged: each costs a search (decision 6).
+    little_explained : float
+        Share of the loss at the start above which growth begins anew from there, not from the best network: that has
+        little to keep (decision 6).
     rough_tol, rough_patience, rough_iterations : float, int, int
         Descents inside a growth end after so many iterations that bring less than this share of the objective, and
         after so many in all: full training follows (decision 3).
@@ -92,7 +107,7 @@ class GrowthConstants:
     direction_kinds: int = 4
     least_directions: int = 4
     sign_steps: int = 5
-    most_subsets: int = 2000
+    most_subset_entries: int = 32_000
     kept_candidates: int = 4
     ascents: int = 8
     ascent_steps: int = 20
@@ -106,6 +121,12 @@ class GrowthConstants:
     smoothing: tuple[float, float] = (2.0, 0.5)
     kink_support: float = 3.0
     largest_support: float = 0.25
+    noise_draws: int = 19
+    noise_blocks: int = 4
+    samples_per_neuron: int = 4
+    least_left: float = 0.05
+    reported_draws: int = 3
+    little_explained: float = 0.5
     rough_tol: float = 5e-2
     rough_patience: int = 2
     rough_iterations: int = 25

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 import torch
@@ -13,10 +14,11 @@ from torch import Tensor
 from skgrow._tolerances import LARGEST_BALANCE, LEAST_WIDTH, MERGED_LOSS
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._layers import append_inside, linearised_refit
+from skgrow.growth._noise import exceeds_noise, permuted_shares
 from skgrow.growth._polar import refit_decrease
 from skgrow.growth._search import Block
 from skgrow.networks import MLP, direct_sum, merge, positions, prune, widen
-from skgrow.problem import Problem, head_of, joined, layer_problem
+from skgrow.problem import FixedAlpha, Problem, head_of, joined, layer_problem
 from skgrow.solvers._output_layer import leave_out_losses, refit_output
 from skgrow.training import Action, History, Trained, interrupted, lowered
 
@@ -103,21 +105,30 @@ class GrowthPolicy:
         self.exchanged_row = self.penalty_row = -1
         self.stale = 0
         self.refining = False
+        #: What growth began from, and what it began anew from with a small penalty, at which row and with which rule.
+        self.origin: Trained | None = None
+        self.anew: Trained | None = None
+        self.anew_row, self.rule = -1, FixedAlpha()
         self._refitted: tuple[Problem, MLP, MLP] | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with a growth of the current network, an exchange in the best one, or None if neither pays."""
         last = history[-1]
+        self.origin = self.origin or current
         if last["action"] == "grow":
             self.stale = 0 if best is current and last["accepted"] else self.stale + 1
         if not self.refining:
-            action = self._growth(current, history)
+            action = self._growth(current, best, history)
             if action is not None:
                 return action
             self.refining = True
+            if self.anew is not None:
+                best.problem = best.problem.ruled(self.rule)
+                if best.row >= self.anew_row and self.rule.sets_penalty:
+                    return Action("penalty", best.network, self.anew, must_gain=True, problem=best.problem)
         return self._refinement(best)
 
-    def _growth(self, current: Trained, history: History) -> Action | None:
+    def _growth(self, current: Trained, best: Trained, history: History) -> Action | None:
         last = history[-1]
         if self.expensive and not last["accepted"]:
             self.stop_reason = "undone"
@@ -128,9 +139,39 @@ class GrowthPolicy:
         room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
         self.stop_reason = self._ended(current, last, proposals, decrease, room)
         if self.stop_reason is not None:
-            return None
+            return self._insistence(current, best, history)
         self.stages += 1
         return self._grow(current, current.problem.rule.freed(current.problem), proposals, room)
+
+    def _insistence(self, current: Trained, best: Trained, history: History) -> Action | None:
+        """Grow although the rules say that growth has ended, if there is more in the residual than in noise.
+
+        Two things end growth too early. The evidence has several fixed points, one of which switches all neurons off;
+        and what waves bring only many neurons show, so that three growths may gain nothing. So growth begins anew with
+        a small penalty that stays, until a criterion gains or the residual is noise.
+        """
+        base, begins = (best, True) if self.anew is None else (current, False)
+        allowed = ("criterion", "min_decrease", "no_proposal", "undone") if begins else ("criterion",)
+        if self.expensive or self.stop_reason not in allowed:
+            return None
+        if not begins and (best.row >= self.anew_row or not history[-1]["accepted"]):
+            return None
+        least = GROWTH.least_left * (self.origin or base).loss
+        n_above = 0 if begins else GROWTH.noise_draws // 2
+        if not exceeds_noise(base, self.search, self.block_size, least=least, n_above=n_above):
+            return None
+        problem = base.problem
+        if begins:
+            if self.origin is not None and best.loss > GROWTH.little_explained * self.origin.loss:
+                base = self.origin
+            self.anew, self.anew_row, self.rule = base, len(history), problem.rule
+            problem = replace(problem.rule.held(problem), support=0.0)
+        room = self.max_neurons - sum(base.network.layer_sizes[1:-1])
+        proposals = self.proposals(base.network, problem) if room > 0 else []
+        if not proposals:
+            return None
+        self.stages += 1
+        return self._grow(base, problem, proposals, room)
 
     def _ended(
         self, current: Trained, last: dict[str, Any], proposals: list[Proposal], decrease: float, room: int
@@ -374,33 +415,44 @@ class GrowthPolicy:
 
         With the block R(W*) of unit norm, C_opt = 2 <r, R(W*)> / |r|: twice the cosine of the angle between
         the residual (the negative functional gradient) and the best new block, here with its own output bias.
-        That block is searched for; if a fit is expensive it is the one proposed for the last hidden layer.
+        That block is searched for among all neurons, whatever the support of their kinks, and compared with the one
+        proposed for the last hidden layer; if a fit is expensive it is that one.
         """
-        proposed = [p.block for p in proposals if p.layer == len(network.weights) - 2] if self.expensive else []
-        head, problem = head_of(network, problem)
+        proposed = [p.block for p in proposals if p.layer == len(network.weights) - 2]
+        head, problem = head_of(network, replace(problem, support=0.0))
         E = problem.negative_gradient(head)
         size = 0.5 * float(E.square().sum(1) @ problem.g)
         score = 0.0
         if size > 0 and proposed:
             V = torch.cat([proposed[0].W, proposed[0].b[:, None]], 1)
             score = refit_decrease(problem.X, E, problem.g, head.activation.appended, V, problem.operator)
-        elif size > 0:
+        if size > 0 and not (self.expensive and proposed):
             constant = problem.basis(head)[:, -1:]
             block = self._search(problem, problem.X, E, constant, head, 0, None, operator=problem.operator)
-            score = 0.0 if block is None else block.score
+            score = max(score, 0.0 if block is None else block.score)
         cosine = math.sqrt(min(1.0, score / size)) if score > 0 else 0.0
         decrease = max((p.block.score for p in proposals), default=0.0)
         return {"indicator": 2 * cosine, "predicted_decrease": decrease}
 
-    def known_indicators(self, network: MLP, problem: Problem) -> dict[str, float]:
-        """Return whether growing would pay, NaN if that was interrupted or cannot be computed."""
+    def indicator_of_noise(self, network: MLP, problem: Problem) -> float:
+        """C_opt where the residual is noise: its mean over some permutations of the residual."""
+        head, problem = head_of(network, problem)
+        constant = problem.basis(head)[:, -1:]
+        drawn = permuted_shares(self.search, problem, head, constant, head.activation.appended, self.block_size)
+        return 2 * sum(map(math.sqrt, islice(drawn, 1, 1 + GROWTH.reported_draws))) / GROWTH.reported_draws
+
+    def known_indicators(self, network: MLP, problem: Problem, row: dict[str, Any]) -> dict[str, float]:
+        """Return what a row lacks of whether growing would pay, NaN if that was interrupted or cannot be computed."""
+        known = {"indicator": math.nan, "predicted_decrease": math.nan, "indicator_noise": math.nan}
         try:
-            return self.indicators(network, problem, self.proposals(network, problem))
+            if "indicator" not in row:
+                known |= self.indicators(network, problem, self.proposals(network, problem))
+            known["indicator_noise"] = self.indicator_of_noise(network, problem)
         except KeyboardInterrupt:
             interrupted()
         except torch.linalg.LinAlgError:
             pass
-        return {"indicator": math.nan, "predicted_decrease": math.nan}
+        return known | {name: row[name] for name in known if name in row}
 
 
 def balance(network: MLP) -> MLP:

@@ -348,8 +348,9 @@ class _Growth:
             history=history,
             criterion=criterion,
         )
-        if "indicator" not in history[best.row] and not monitor.beaten:
-            history[best.row] |= policy.known_indicators(best.network, best.problem)
+        if not monitor.beaten:
+            row = history[best.row]
+            row |= policy.known_indicators(best.network, best.problem, row)
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
@@ -408,7 +409,8 @@ class _Growth:
         generator = task.generator()
         solver = self.settings.solver.seeded(generator)
         policy = _policy(task, self.settings, solver, self.settings.max_neurons, Monitor(), generator)
-        self.history[line.trained.row] |= policy.known_indicators(wider, line.problem)
+        row = self.history[line.trained.row]
+        row |= policy.known_indicators(wider, line.problem, row)
         return line
 
     def _linear(self, task: Task) -> Member | None:
@@ -497,6 +499,7 @@ class _Growth:
             log_evidence = known.log_evidence - problem.total_weight * float(np.log(scale).sum())
         found = self.found | {
             "growth_indicator_": history[trained.row].get("indicator", math.nan),
+            "growth_indicator_noise_": history[trained.row].get("indicator_noise", math.nan),
             "effective_parameters_": known.effective_parameters if known is not None else float(p),
             "log_evidence_": log_evidence,
             "_structure": self._structure(best),

