@@ -87,7 +87,8 @@ def evidence(
     problem : Problem
         With its penalty.
     curvature : DenseCurvature, KroneckerCurvature or Tensor of shape (p, p)
-        Gauss-Newton matrix of the data loss.
+        Gauss-Newton matrix of the data loss. An approximate one takes factors of the penalty, as on coarse levels, for
+        their mean.
     data_loss : float, optional
         The data loss of the network, if it is known.
     update : bool, default=True
@@ -100,11 +101,11 @@ def evidence(
     n, c = problem.total_weight, network.layer_sizes[-1]
     n_observed = loss.n_observed(n, c)
     p_penalised = float((penalised > 0).sum())
-    mass = float(penalised.sum()) / max(p_penalised, 1.0)
+    mass = float(penalised.sum()) / p_penalised if p_penalised else 1.0
     ratio = alpha / n
     if not math.isfinite(data_loss) or not curvature.is_finite():
         return Evidence(alpha, math.nan, math.nan, math.nan, math.inf)
-    log_det, inverse_diagonal = curvature.damped(ratio * mass, penalised / max(mass, TINY))
+    log_det, inverse_diagonal = curvature.damped(ratio * mass, penalised / mass)
     inverse_diagonal = inverse_diagonal.to(penalised)
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), LEAST_EFFECTIVE)
     theta_squared = max(float((network.theta * penalised) @ network.theta), TINY)

@@ -31,7 +31,7 @@ class ChunkBudgets:
     tangents : int
         Directions along which an operator is differentiated together (decision 13).
     curvature_rows : int
-        Rows whose means are the Kronecker factors of a network of given layers (decision 30).
+        Rows whose means are the Kronecker factors of a network of given layers (decision 31).
     """
 
     candidate_chunks: int = 4

@@ -46,7 +46,7 @@ class PenaltyConstants:
         (decision 12).
     short_turns, short_iterations : int
         Turns of one stage, and iterations of each turn but the last, if networks of given layers are trained stage by
-        stage (decision 30).
+        stage (decision 31).
     largest_power, decades : int
         Of a linear model the largest penalty tried is this power of ten times the largest sum of squares, and there are
         so many, a decade apart: they bracket the first fixed point from above (decision 8).

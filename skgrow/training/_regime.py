@@ -53,7 +53,7 @@ class Budgets:
         Rows up to which growth never does so by itself (decision 12).
     repeated_work : float
         Networks of given layers are judged by the exact Gauss-Newton matrix if it takes no more operations than this,
-        else by its Kronecker approximation: after every few epochs (decision 30).
+        else by its Kronecker approximation: after every few epochs (decision 31).
     dense_neurons, dense_work : int, float
         Classes are judged by the exact Gauss-Newton matrix if, at so many neurons, it takes no more operations than
         this, else by its Kronecker approximation (decision 12).
