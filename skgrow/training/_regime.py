@@ -80,7 +80,7 @@ class Budgets:
     validation_rows: int = 10_000
     validation_columns: int = 250
     least_validation_rows: int = 10
-    repeated_work: float = 1e9
+    repeated_work: float = 5e8
     dense_neurons: int = 20
     dense_work: float = 1e10
     spanned_rows: int = 2000
