@@ -25,6 +25,7 @@ CNN = {
     "tau": 1.0,
     "selection": Selection(merit_samples=500),
     "standardize": True,
+    "alpha": 1e-4,
     "early_stopping": False,
     "device": "cpu",
 }

@@ -99,6 +99,7 @@ def train(name, blocks, seed, variant, rate, target, epochs):
     kind = MGOptRegressor if name in REGRESSION else MGOptClassifier
     Clock.blind, Clock.notes = (target if "blind" in variant else None), []
     settings = {
+        "alpha": 1e-4,
         "early_stopping": False,
         "max_iter": epochs,
         "tol": 0.0,

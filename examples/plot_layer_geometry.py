@@ -25,7 +25,7 @@ moment = SecondMoment(window="batch")
 moments = FrobeniusPreconditioner(moment, moment, damping=1e-3)
 
 settings = {"momentum": 0.0, "max_iter": 120, "n_iter_no_change": 120, "stage_epochs": 3, "batch_size": len(X)}
-settings |= {"standardize": False, "report_layers": True, "random_state": 0}
+settings |= {"alpha": 1e-4, "standardize": False, "report_layers": True, "random_state": 0}
 autoencoder = PreconditionedMLPRegressor(hidden_layer_sizes=(50, 25, 6, 25, 50), activation="logistic", **settings)
 relu = PreconditionedMLPClassifier(hidden_layer_sizes=(30, 30, 30), activation="relu", **settings)
 sigmoid = PreconditionedMLPClassifier(hidden_layer_sizes=(30,), activation="logistic", **settings)

@@ -23,6 +23,7 @@ settings = {
     "solver": "sgd",
     "learning_rate_init": 0.02,
     "batch_size": 45,
+    "alpha": 1e-4,
     "max_iter": 800,
     "random_state": 3,
 }

@@ -20,7 +20,7 @@ from skgrow.multilevel import Cycle
 X, y = load_digits(return_X_y=True)
 X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
-settings = {"hidden_layer_sizes": (32,) * 33, "max_iter": 24, "early_stopping": False, "random_state": 0}
+settings = {"hidden_layer_sizes": (32,) * 33, "max_iter": 24, "alpha": 1e-4, "random_state": 0}
 often = {"check_every": 2, "coarse_iter": 2}
 models = {
     "one level": {"n_levels": 1, "cycle": Cycle(**often)},

@@ -19,6 +19,7 @@ X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
 
 moments = FrobeniusPreconditioner(input="second_moment", output="second_moment", split="pi")
 settings = {"hidden_layer_sizes": (40, 40, 40, 40), "activation": "logistic", "max_iter": 60, "random_state": 0}
+settings |= {"alpha": 1e-4, "n_iter_no_change": 60, "batch_size": 400}
 models = {
     "SGD, rate 0.1": {"preconditioner": None, "learning_rate_init": 0.1},
     "SGD, rate 1": {"preconditioner": None, "learning_rate_init": 1.0},
@@ -27,7 +28,7 @@ models = {
     "K-FAC": {"preconditioner": "kfac", "report_layers": True},
 }
 for name, more in models.items():
-    model = PreconditionedMLPClassifier(**settings, n_iter_no_change=60, batch_size=400, **more).fit(X_train, y_train)
+    model = PreconditionedMLPClassifier(**settings, **more).fit(X_train, y_train)
     models[name] = model
     print(f"{name}: training loss {model.loss_:.2g}, held-out accuracy {model.score(X_test, y_test):.3f}")
 

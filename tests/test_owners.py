@@ -32,6 +32,12 @@ STRENGTHS_GIVEN = {
         # what a network was trained with in another process
         ("unpacked", "problem.at"),
     },
+    "multilevel/_policy.py": {
+        # coarse problems take the strength of the finer one, and nested iteration hands that of the coarser one on
+        ("correct", "coarse.problem.at"),
+        ("nested_iteration", "levels[0].problem.at"),
+        ("nested_iteration", "levels[level].problem.at"),
+    },
     "growth/_member.py": {
         # nothing is trained with it: without a penalty there is no evidence
         ("measure", "problem.at"),

@@ -32,6 +32,9 @@ class Criterion(BaseEstimator):
     #: Whether :meth:`value` needs the evidence.
     needs_evidence: ClassVar[bool] = True
 
+    #: Whether it sees nothing but what is minimised, so that more training is never worse.
+    sees_only_training: ClassVar[bool] = False
+
     def value(self, network: Network, problem: Problem, found: Evidence | None) -> float:
         """Return how good a network is.
 
@@ -65,7 +68,10 @@ class Criterion(BaseEstimator):
         return math.nan
 
     def is_kept(self, trained: Any, base: Any) -> bool:
-        """Whether a change may stay: it must not raise the training loss."""
+        """Whether a change may stay: it must not raise the training loss; if the penalty follows, its own objective."""
+        problem = trained.problem
+        if problem.rule.follows:
+            return bool(problem.objective(trained.network) <= problem.objective(base.network))
         return trained.loss <= base.loss
 
     def gains(self, trained: Any, other: Any, problem: Problem) -> bool:
@@ -131,8 +137,8 @@ class LogEvidence(Criterion):
     """The log evidence: which network is the most probable, see :func:`evidence`."""
 
     def value(self, network: Network, problem: Problem, found: Evidence | None) -> float:  # noqa: ARG002
-        """Return the log evidence."""
-        return found.log_evidence if found else -math.inf
+        """Return the log evidence; minus infinity if it is not known."""
+        return -math.inf if found is None or math.isnan(found.log_evidence) else found.log_evidence
 
     def least_gain(self, problem: Problem) -> float:
         """Return a nat if the loss is in nats."""
@@ -189,7 +195,7 @@ class Validation(Criterion):
 class Objective(Criterion):
     """Minus the training objective. The data loss may rise if the penalty falls by more."""
 
-    needs_evidence = False
+    needs_evidence, sees_only_training = False, True
 
     def value(self, network: Network, problem: Problem, found: Evidence | None) -> float:  # noqa: ARG002
         """Return minus the objective."""

@@ -87,7 +87,8 @@ def evidence(
     problem : Problem
         With its penalty.
     curvature : DenseCurvature, KroneckerCurvature or Tensor of shape (p, p)
-        Gauss-Newton matrix of the data loss.
+        Gauss-Newton matrix of the data loss. An approximate one takes factors of the penalty, as on coarse levels, for
+        their mean.
     data_loss : float, optional
         The data loss of the network, if it is known.
     update : bool, default=True
@@ -99,11 +100,13 @@ def evidence(
     loss, alpha, penalised = problem.loss, problem.alpha, problem.penalty.pattern(network)
     n, c = problem.total_weight, network.layer_sizes[-1]
     n_observed = loss.n_observed(n, c)
-    p_penalised = float(penalised.sum())
+    p_penalised = float((penalised > 0).sum())
+    mass = float(penalised.sum()) / p_penalised if p_penalised else 1.0
     ratio = alpha / n
     if not math.isfinite(data_loss) or not curvature.is_finite():
         return Evidence(alpha, math.nan, math.nan, math.nan, math.inf)
-    log_det, inverse_diagonal = curvature.damped(ratio, penalised)
+    log_det, inverse_diagonal = curvature.damped(ratio * mass, penalised / mass)
+    inverse_diagonal = inverse_diagonal.to(penalised)
     gamma = max(p_penalised - ratio * float(inverse_diagonal @ penalised), LEAST_EFFECTIVE)
     theta_squared = max(float((network.theta * penalised) @ network.theta), TINY)
     total = max(n * data_loss, smallest_loss(n_observed))
@@ -117,7 +120,7 @@ def evidence(
             -total / dispersion
             - 0.5 * precision * theta_squared
             - 0.5 * (network.n_parameters * math.log(n / dispersion) + log_det)
-            + 0.5 * p_penalised * math.log(precision)
+            + 0.5 * p_penalised * math.log(precision * mass)
             + n_observed * loss.log_normaliser(dispersion)
             + 0.5 * c * math.log(2 * math.pi)
             + _log_symmetries(network, 1 - ratio * penalised * inverse_diagonal)

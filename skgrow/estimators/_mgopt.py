@@ -242,8 +242,11 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"adam", "sgd", "lbfgs"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.
@@ -271,7 +274,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         were used up while the objective fell by ``tol``.
 
     tol : float, default=1e-4
-        Relative gain of the objective (or validation loss) that counts as progress.
+        Relative gain of the objective (or evidence, or validation loss) that counts as progress.
 
     n_iter_no_change : int or np.inf, default=10
         Epochs without progress after which training ends; ``np.inf``: never.
@@ -428,7 +431,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         cycle: Any = "full",
         schedule: Any = None,
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "adam",
         preconditioner: Any = None,
         batch_size: str | int = "auto",
@@ -535,8 +538,11 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"adam", "sgd", "lbfgs"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.
@@ -564,7 +570,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         were used up while the objective fell by ``tol``.
 
     tol : float, default=1e-4
-        Relative gain of the objective (or validation loss) that counts as progress.
+        Relative gain of the objective (or evidence, or validation loss) that counts as progress.
 
     n_iter_no_change : int or np.inf, default=10
         Epochs without progress after which training ends; ``np.inf``: never.
@@ -717,7 +723,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         cycle: Any = "full",
         schedule: Any = None,
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "adam",
         preconditioner: Any = None,
         batch_size: str | int = "auto",

@@ -181,7 +181,7 @@ SHARED: dict[str, list[Any]] = {
 #: Of those that train mini-batches for a number of epochs.
 BY_EPOCHS: dict[str, list[Any]] = {
     "activation": [StrOptions({"relu", "leaky_relu", "tanh", "logistic", "identity"}), HasMethods(["same_as"])],
-    "alpha": [Interval(Real, 0, None, closed="left")],
+    "alpha": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
     "learning_rate": [StrOptions({"constant", "adaptive"})],
     "momentum": [Interval(Real, 0, 1, closed="left")],
     "max_iter": [Interval(Integral, 1, None, closed="left")],

@@ -95,8 +95,11 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="sgd"
         Mini-batches of SGD with Nesterov momentum, or of Adam; without a preconditioner also L-BFGS,
@@ -120,7 +123,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         by ``tol``.
 
     tol : float, default=1e-4
-        Relative gain of the objective (or validation loss) that counts as progress.
+        Relative gain of the objective (or evidence, or validation loss) that counts as progress.
 
     n_iter_no_change : int or np.inf, default=10
         Epochs without progress after which training ends; ``np.inf``: never.
@@ -133,7 +136,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         preconditioner (``preconditioned_norms``), and the eigenvalues of the moments of inputs and derivatives
         (``input_spectra``, ``output_spectra``).
 
-    early_stopping : "auto", bool or int, default=False
+    early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
@@ -265,7 +268,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         activation: Any = "relu",
         preconditioner: Any = "kfac",
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "sgd",
         batch_size: str | int = "auto",
         learning_rate: str = "constant",
@@ -276,7 +279,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         n_iter_no_change: float = 10,
         stage_epochs: int = 5,
         report_layers: bool = False,
-        early_stopping: str | bool | int = False,
+        early_stopping: str | bool | int = "auto",
         validation_fraction: float = 0.1,
         standardize: bool = True,
         warm_start: bool = False,
@@ -343,8 +346,11 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="sgd"
         Mini-batches of SGD with Nesterov momentum, or of Adam; without a preconditioner also L-BFGS,
@@ -368,7 +374,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         by ``tol``.
 
     tol : float, default=1e-4
-        Relative gain of the objective (or validation loss) that counts as progress.
+        Relative gain of the objective (or evidence, or validation loss) that counts as progress.
 
     n_iter_no_change : int or np.inf, default=10
         Epochs without progress after which training ends; ``np.inf``: never.
@@ -381,7 +387,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         preconditioner (``preconditioned_norms``), and the eigenvalues of the moments of inputs and derivatives
         (``input_spectra``, ``output_spectra``).
 
-    early_stopping : "auto", bool or int, default=False
+    early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
         A number: if there are more samples than that; ``"auto"``: 10000. Not used if ``X_val`` is given.
 
@@ -511,7 +517,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         activation: Any = "relu",
         preconditioner: Any = "kfac",
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "sgd",
         batch_size: str | int = "auto",
         learning_rate: str = "constant",
@@ -522,7 +528,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         n_iter_no_change: float = 10,
         stage_epochs: int = 5,
         report_layers: bool = False,
-        early_stopping: str | bool | int = False,
+        early_stopping: str | bool | int = "auto",
         validation_fraction: float = 0.1,
         standardize: bool = True,
         warm_start: bool = False,

@@ -149,8 +149,11 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
@@ -182,7 +185,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         did, while the objective fell by 1e-4 an epoch, unless the schedule is one of given epochs.
 
     patience : int, default=3
-        Stages without improvement of the validation loss after which training ends.
+        Stages without improvement of the evidence or validation loss after which training ends.
 
     early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -269,7 +272,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         Largest of them of a stage that was not undone; None without validation data.
 
     stop_reason_ : str
-        Why training ended: ``"criterion"`` (no better validation loss in ``patience`` stages), ``"tau"`` (no merit
+        Why training ended: ``"criterion"`` (none better in ``patience`` stages), ``"tau"`` (no merit
         reaches it), ``"no_proposal"`` (merits are zero), ``"undone"`` (the last insertion was), ``"max_layers"`` (a
         larger number may predict better), ``"schedule"``, ``"max_iter"``,
         ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
@@ -336,7 +339,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         max_layers: int = 5,
         widen: Any = False,
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "adam",
         preconditioner: Any = None,
         batch_size: str | int = "auto",
@@ -444,8 +447,11 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         layer of the features themselves and a ReLU per knot. Not for wide data, operators, path norms, residual blocks
         and convolutions, and not for few rows. None: never.
 
-    alpha : float, default=0.0001
+    alpha : "auto" or float, default="auto"
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
+        ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
+        expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
+        judge; with a number it is the stage of least objective.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
@@ -477,7 +483,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         did, while the objective fell by 1e-4 an epoch, unless the schedule is one of given epochs.
 
     patience : int, default=3
-        Stages without improvement of the validation loss after which training ends.
+        Stages without improvement of the evidence or validation loss after which training ends.
 
     early_stopping : "auto", bool or int, default="auto"
         Whether to hold out ``validation_fraction`` of the data; then the stage of least validation loss is returned.
@@ -563,7 +569,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         Largest of them of a stage that was not undone; None without validation data.
 
     stop_reason_ : str
-        Why training ended: ``"criterion"`` (no better validation loss in ``patience`` stages), ``"tau"`` (no merit
+        Why training ended: ``"criterion"`` (none better in ``patience`` stages), ``"tau"`` (no merit
         reaches it), ``"no_proposal"`` (merits are zero), ``"undone"`` (the last insertion was), ``"max_layers"`` (a
         larger number may predict better), ``"schedule"``, ``"max_iter"``,
         ``"callback"``, ``"interrupted"`` or ``"not_finite"``.
@@ -629,7 +635,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         max_layers: int = 5,
         widen: Any = False,
         encoding: Any = None,
-        alpha: float = 1e-4,
+        alpha: str | float = "auto",
         solver: Any = "adam",
         preconditioner: Any = None,
         batch_size: str | int = "auto",

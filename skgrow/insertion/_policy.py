@@ -91,18 +91,18 @@ class InsertionPolicy:
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
         """Answer with an insertion, with more training of the same network, or None to end."""
-        last = history[-1]
+        last, self.problem = history[-1], current.problem
         self.stale = 0 if best is current and last["accepted"] else self.stale + 1
         grown, kept, decision, reason = self._decide(current, last)
         if grown is None and self._goes_on(current, history):
             last |= {"decision": "train on", "reason": reason}
             here = torch.arange(current.network.n_parameters, device=current.network.theta.device)
-            return Action("train", current.network, current, kept=here)
+            return Action("train", current.network, current, kept=here, problem=current.following)
         last |= {"decision": decision, "reason": reason}
         if grown is None:
             return None
         self.insertions += 1
-        return Action(decision.split()[0], grown, current, kept=kept)
+        return Action(decision.split()[0], grown, current, kept=kept, problem=current.following)
 
     def measure(self, network: Network, row: dict[str, Any]) -> Sensitivity:
         """Return the merits of a network, and write them to its row of the history."""

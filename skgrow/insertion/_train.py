@@ -9,10 +9,9 @@ import torch
 from sklearn.base import BaseEstimator
 
 from skgrow._tolerances import PROGRESS, PROGRESS_PATIENCE
-from skgrow.criteria import Objective
 from skgrow.insertion._policy import InsertionPolicy
 from skgrow.networks import Activation, Architecture, Network, glorot
-from skgrow.problem import L2, Problem
+from skgrow.problem import Problem
 from skgrow.training import History, Report, Result, Settings, StageMonitor, Task, completed, fit, warn_unconverged
 
 
@@ -152,13 +151,14 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
     """
     task = task.encoded(settings.encoding)
     generator = task.generator()
-    problem = task.problem(penalty=L2(float(settings.alpha)))
+    problem, criterion = task.penalised(), task.criterion()
+    problem = problem.ruled(problem.rule.in_turns())  # a stage ends where layers are considered
     if task.previous is None:
         template = settings.template(task.samples.X.shape[1], problem.Y.shape[1])
         network: Network = glorot(template, task.seed, task.samples.X)
     else:
         network = task.previous
-    policy = _policy(settings, problem, generator, None if task.held_out is None else settings.patience)
+    policy = _policy(settings, problem, generator, None if criterion.sees_only_training else settings.patience)
     monitor = StageMonitor(task, report, settings.architecture.name, settings.max_iter)
     history = History()
     with task.threads():
@@ -171,7 +171,7 @@ def train(task: Task, settings: InsertionSettings, report: Report | None = None)
             max_iter=settings.max_iter,
             monitor=monitor,
             history=history,
-            criterion=task.validation() or Objective(),
+            criterion=criterion,
         )
         ended = {"decision": "end", "reason": f"max_iter = {settings.max_iter} epochs have passed"}
         for row in (history[-1], history[best.row]):

@@ -35,7 +35,9 @@ def build_levels(hierarchy: Hierarchy, network: Network, problem: Problem, n_lev
         X = hierarchy.inputs(finer.network, finer.problem.X)
         mass = transfer.adjoint(mass * transfer.apply(mass.new_ones(transfer.n_coarse)))
         penalty = WeightedL2(problem.alpha, mass)
-        levels.append(Level(coarse, replace(problem, X=X, penalty=penalty, meter=work.meter(level)), work, transfer))
+        meter = work.meter(level)
+        found = replace(problem, X=X, penalty=penalty, meter=meter)
+        levels.append(Level(coarse, found, work, transfer))
     return levels
 
 
@@ -89,10 +91,10 @@ class MGOptPolicy(FixedPolicy):
         proposal = super().act(current, best, history)
         if proposal is not None and len(self.levels) > 1:
             reports: list[dict[str, Any]] = []
-            network = self.correct(0, current.network, self.levels[0].problem, reports)
+            network = self.correct(0, current.network, current.following, reports)
             history[-1]["corrections"] = reports
             if network is not current.network:
-                proposal = Action("correction", network, current, proposal.kept)
+                proposal = replace(proposal, name="correction", network=network)
         self.describe(history[-1])
         return proposal
 
@@ -116,7 +118,7 @@ class MGOptPolicy(FixedPolicy):
             return network
         anchor = coarse.network.with_theta(transfer.restrict(network.theta))
         task = corrected(
-            coarse.problem,
+            coarse.problem.at(problem.alpha),
             anchor,
             network,
             problem,
@@ -203,13 +205,14 @@ def nested_iteration(
     Moments of the gradients are prolonged as gradients are: a coarse parameter shares its derivative among the fine
     ones that it stands for.
     """
-    network, state = glorot(levels[-1].network, seed, levels[-1].network.theta), None
+    network, state, alpha = glorot(levels[-1].network, seed, levels[-1].network.theta), None, levels[0].problem.alpha
     for level in reversed(range(1, len(levels))):
+        levels[level].problem = levels[level].problem.at(alpha)
         problem, row = levels[level].problem, len(history)
         there = target is not None and float(problem.objective(network)) <= target
         trained = fit(
             network,
-            problem,
+            problem.ruled(problem.rule.in_turns()),
             solvers[level],
             FixedPolicy(tol=0.0, patience=0),  # one descent
             schedule,
@@ -221,7 +224,7 @@ def nested_iteration(
         history[row] |= {"level": level, "work": list(levels[level].work.units), "corrections": []}
         if not monitor.stopped:
             history[row]["stop_reason"] = "schedule" if trained.settled else "max_iter"
-        finer, transfer = levels[level - 1], _transfer(levels[level])
+        finer, transfer, alpha = levels[level - 1], _transfer(levels[level]), trained.following.alpha
 
         def refined() -> tuple[Network, Any]:
             finest = hierarchy.refine(trained.network, finer.network, transfer, generator)  # noqa: B023
@@ -229,6 +232,7 @@ def nested_iteration(
             return finest, prolonged(trained.state, transfer, fresh)  # noqa: B023
 
         network, state = completed(refined, monitor)
+    levels[0].problem = levels[0].problem.at(alpha)
     return network, state
 
 

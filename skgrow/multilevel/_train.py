@@ -8,12 +8,10 @@ from typing import Any
 import torch
 from sklearn.base import BaseEstimator, clone
 
-from skgrow.criteria import Objective
 from skgrow.multilevel._hierarchies import Hierarchy
 from skgrow.multilevel._level import Level
 from skgrow.multilevel._policy import MGOptPolicy, build_levels, first_network, nested_iteration
 from skgrow.networks import Activation, Architecture, Network, ResNet
-from skgrow.problem import L2
 from skgrow.solvers import MiniBatchSolver, Solver
 from skgrow.training import (
     Every,
@@ -236,7 +234,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
     cycle, hierarchy = settings.cycle, settings.hierarchy
     task = task.encoded(settings.encoding)
     generator = task.generator()
-    whole = task.problem(penalty=L2(float(settings.alpha)))
+    whole, criterion = task.penalised(), task.criterion()
     previous = task.previous
     template = settings.template(task.samples.X.shape[1], whole.Y.shape[1]) if previous is None else previous
     template = template.with_theta(task.samples.X.new_zeros(template.n_parameters))
@@ -255,6 +253,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
         policy = MGOptPolicy(
             settings.tol,
             stages_of(settings.n_iter_no_change, cycle.check_every),
+            least=criterion.least_gain(whole),
             levels=levels,
             solvers=solvers,
             hierarchy=hierarchy,
@@ -274,7 +273,7 @@ def train(task: Task, settings: MGOptSettings, report: Report | None = None) -> 
             max_iter=settings.max_iter,
             monitor=monitor,
             history=history,
-            criterion=task.validation() or Objective(),
+            criterion=criterion,
             state=state,
         )
     if "work" not in history[-1]:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from skgrow.criteria import Objective
 from skgrow.networks import MLP, Activation, Network, glorot
-from skgrow.problem import L2
 from skgrow.training import (
     Every,
     FixedPolicy,
@@ -82,7 +80,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
     """
     task = task.encoded(settings.encoding)
     generator = task.generator()
-    problem = task.problem(penalty=L2(float(settings.alpha)))
+    problem, criterion = task.penalised(), task.criterion()
     network = task.previous
     if network is None:
         network = glorot(settings.template(task.samples.X.shape[1], problem.Y.shape[1]), task.seed, task.samples.X)
@@ -91,7 +89,8 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
         return trained.state.report(trained.network, problem)
 
     patience = stages_of(settings.n_iter_no_change, settings.stage_epochs)
-    policy = FixedPolicy(settings.tol, patience, layers if settings.report_layers else None)
+    reported = layers if settings.report_layers else None
+    policy = FixedPolicy(settings.tol, patience, reported, criterion.least_gain(problem))
     monitor, history = StageMonitor(task, report, "mlp", settings.max_iter), History()
     with task.threads():
         best = fit(
@@ -103,7 +102,7 @@ def train(task: Task, settings: FixedSettings, report: Report | None = None) -> 
             max_iter=settings.max_iter,
             monitor=monitor,
             history=history,
-            criterion=task.validation() or Objective(),
+            criterion=criterion,
         )
         if policy.report is not None and "gradient_norms" not in history[best.row]:
             history[best.row] |= completed(lambda: layers(best), monitor)

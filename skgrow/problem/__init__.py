@@ -6,6 +6,7 @@ from skgrow.problem._curvature import (
     DenseCurvature,
     KroneckerCurvature,
     RowCurvature,
+    SampledKroneckerCurvature,
     damped_cholesky,
     gauss_newton_work,
 )
@@ -50,6 +51,7 @@ __all__ = [
     "Problem",
     "Quantile",
     "RowCurvature",
+    "SampledKroneckerCurvature",
     "Samples",
     "Span",
     "Spline",

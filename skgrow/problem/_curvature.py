@@ -15,6 +15,7 @@ damped, follows from :math:`R R^T` by the identity of Woodbury.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar
 
@@ -23,9 +24,9 @@ from scipy.linalg.lapack import dtrtri, strtri
 from torch import Tensor
 
 from skgrow._tolerances import CHOLESKY_FACTOR, CHOLESKY_TRIES
-from skgrow.networks import Network
+from skgrow.networks import Network, patches
 from skgrow.problem._precision import bounded, tiny
-from skgrow.problem._reduction import gram_matrix, sum_over_samples
+from skgrow.problem._reduction import CHUNKS, gram_matrix, sum_over_samples
 
 if TYPE_CHECKING:
     from skgrow.problem._problem import Problem
@@ -49,6 +50,7 @@ class DenseCurvature:
     @staticmethod
     def of(network: Network, problem: Problem) -> DenseCurvature:
         """Return the curvature of a problem's data loss at a network."""
+        problem.count(network, (1 + 2 * problem.Y.shape[1]) / 3)
         return problem.linearised(network)[2]
 
     def is_finite(self) -> bool:
@@ -196,22 +198,37 @@ class KroneckerCurvature:
     Parameters
     ----------
     factors : list of (Tensor of shape (w_in + 1, w_in + 1), Tensor of shape (w_out, w_out))
-        A and B of every layer.
+        A and B of every layer; A of shape (w_in, w_in) if it has no bias.
     first : (Tensor of shape (w_in + 1,), Tensor of shape (w_in + 1, w_in + 1)), optional
         Eigenvalues and eigenvectors of the first A, if they are known.
+    has_bias : sequence of bool, optional
+        Which layers have one; default: all.
+    rank : int, optional
+        Rank of the matrix that is approximated, at most: its rows. Only so many eigenvalues, the largest, are not
+        zero; without that a network of more parameters than rows would seem to be determined by fewer rows than it is.
     """
 
     is_exact: ClassVar[bool] = False
 
-    def __init__(self, factors: list[tuple[Tensor, Tensor]], first: tuple[Tensor, Tensor] | None = None) -> None:
+    def __init__(
+        self,
+        factors: list[tuple[Tensor, Tensor]],
+        first: tuple[Tensor, Tensor] | None = None,
+        has_bias: Sequence[bool] | None = None,
+        rank: int | None = None,
+    ) -> None:
         self.factors = factors
         self.first = first
+        self.has_bias = [True] * len(factors) if has_bias is None else has_bias
+        self.rank = rank
 
     @classmethod
     def of(cls, network: Network, problem: Problem) -> KroneckerCurvature:
         """Return the curvature of a problem's data loss at a network."""
-        loss = problem.loss
-        A, first = problem.input_gram
+        loss, has_bias = problem.loss, network.has_bias
+        known = len(network.shapes[0]) == 2 and has_bias[0]
+        A, first = problem.input_gram if known else (None, None)
+        problem.count(network, (1 + 2 * problem.Y.shape[1]) / 3)
 
         def chunk(X: Tensor, Y: Tensor, g: Tensor) -> tuple[Tensor, ...]:
             state = network.forward_pass(X)
@@ -222,16 +239,15 @@ class KroneckerCurvature:
             found = []
             root = g.sqrt()[:, None]
             for i, (x, d) in enumerate(zip(state.inputs, network.backward_pass(state, seed * root), strict=True)):
-                if i > 0:
-                    inputs = torch.cat([x, x.new_ones(n, 1)], 1) * root
-                    found.append(gram_matrix(inputs))
-                rows = d.flatten(0, 1)
-                found.append(gram_matrix(rows))
+                if i > 0 or not known:
+                    found.append(gram_matrix(_input_rows(x, root, has_bias[i])))
+                found.append(gram_matrix(_derivative_rows(d)))
             return tuple(found)
 
         size = (4 + 2 * problem.Y.shape[1]) * network.n_activations * problem.X.element_size()
         parts = sum_over_samples(chunk, problem.X, problem.Y, problem.g, bytes_per_row=size)
-        return cls(list(zip([A, *parts[1::2]], parts[::2], strict=True)), first)
+        parts = parts if A is None else (A, *parts)
+        return cls(list(zip(parts[::2], parts[1::2], strict=True)), first, has_bias, problem.Y.numel())
 
     def is_finite(self) -> bool:
         """Whether all entries are."""
@@ -247,14 +263,66 @@ class KroneckerCurvature:
         Output biases count as penalised here: a constant for all networks of one problem, about.
         """
         log_det, diagonals = 0.0, []
-        for i, (A, B) in enumerate(self.factors):
-            lam, U = torch.linalg.eigh(A) if i > 0 or self.first is None else self.first
-            mu, V = torch.linalg.eigh(B)
-            values = (mu.clamp_min(0)[:, None] * lam.clamp_min(0) + ridge).clamp_min(tiny(lam.dtype))
-            log_det += float(values.log().sum())
-            inverse = V.square() @ values.reciprocal() @ U.square().T
-            diagonals += [inverse[:, :-1].reshape(-1), inverse[:, -1]]
+        for (values, U, V), bias in zip(self._spectra, self.has_bias, strict=True):
+            damped = (values + ridge).clamp_min(tiny(values.dtype))
+            log_det += float(damped.log().sum())
+            inverse = V.square() @ damped.reciprocal() @ U.square().T
+            diagonals += [inverse[:, :-1].reshape(-1), inverse[:, -1]] if bias else [inverse.reshape(-1)]
         return log_det, torch.cat(diagonals)
+
+    @cached_property
+    def _spectra(self) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """The eigenvalues of every layer, shape (w_out, w_in + 1), and the eigenvectors of A and of B."""
+        found = []
+        for i, (A, B) in enumerate(self.factors):
+            lam, U = eigen(A) if i > 0 or self.first is None else self.first
+            mu, V = eigen(B)
+            found.append((mu.clamp_min(0)[:, None] * lam.clamp_min(0), U, V))
+        every = torch.cat([values.flatten() for values, _, _ in found])
+        if self.rank is None or self.rank >= len(every):
+            return found
+        least = every.topk(self.rank).values[-1]
+        return [(torch.where(values < least, 0.0, values), U, V) for values, U, V in found]
+
+
+class SampledKroneckerCurvature(KroneckerCurvature):
+    """The same from a sample of the rows: factors are means, and it is taken again and again during training."""
+
+    @classmethod
+    def of(cls, network: Network, problem: Problem) -> KroneckerCurvature:
+        """Return the curvature of a problem's data loss at a network."""
+        n = problem.n_samples
+        if n > CHUNKS.curvature_rows:
+            rows = torch.randperm(n, generator=torch.Generator().manual_seed(0))[: CHUNKS.curvature_rows]
+            problem = problem.batch(rows.to(problem.X.device), n / CHUNKS.curvature_rows)
+        found = super().of(network, problem)
+        found.rank = n * problem.Y.shape[1]
+        return found
+
+
+def eigen(A: Tensor) -> tuple[Tensor, Tensor]:
+    """Return eigenvalues and eigenvectors of a symmetric matrix, whose values may repeat."""
+    try:
+        lam, U = torch.linalg.eigh(A)
+    except torch.linalg.LinAlgError:  # in single precision that happens
+        lam, U = torch.linalg.eigh(A.to("cpu", torch.float64))
+    return lam.to(A), U.to(A)
+
+
+def _input_rows(x: Tensor, root: Tensor, bias: bool) -> Tensor:
+    """Return rows whose Gram matrix is A; of a convolution a row per pixel."""
+    if x.ndim > 2:
+        x = patches(x)
+        root = root.repeat_interleave(x.shape[1], 0)
+        x = x.flatten(0, 1)
+    return (torch.cat([x, x.new_ones(len(x), 1)], 1) if bias else x) * root
+
+
+def _derivative_rows(d: Tensor) -> Tensor:
+    """Return rows whose Gram matrix is B; of a convolution the mean over pixels (Grosse and Martens 2016)."""
+    if d.ndim > 3:
+        d = d.flatten(3).transpose(2, 3) / math.sqrt(math.prod(d.shape[3:]))
+    return d.flatten(0, -2)
 
 
 Curvature = DenseCurvature | KroneckerCurvature

@@ -267,6 +267,10 @@ class FixedAlpha:
     #: Whether the evidence is needed even if nothing else asks for it.
     needs_evidence: ClassVar[bool] = False
 
+    #: Whether the strength may rise from a stage to the next. Then the training loss may rise, too, and a stage is
+    #: undone only if it raises what it minimises.
+    follows: ClassVar[bool] = False
+
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
@@ -303,6 +307,10 @@ class FixedAlpha:
             Whether the strength may change between the descents although little is gained by it.
         """
         return descend(problem, max_iter, None)
+
+    def in_turns(self) -> FixedAlpha:
+        """Return the rule for long stages of networks of given layers."""
+        return self
 
     def freed(self, problem: Problem) -> Problem:
         """Return the problem that growth starts with."""

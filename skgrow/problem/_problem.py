@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP, Network
-from skgrow.problem._curvature import Curvature, DenseCurvature, RowCurvature
+from skgrow.problem._curvature import Curvature, DenseCurvature, RowCurvature, eigen
 from skgrow.problem._losses import Loss, SquaredError
 from skgrow.problem._operators import Operator
 from skgrow.problem._penalties import L2, FixedAlpha, Penalty
@@ -155,7 +155,7 @@ class Problem:
 
         size = 4 * self.X.shape[1] * self.X.element_size()
         (gram,) = sum_over_samples(chunk, self.X, self.g, bytes_per_row=size)
-        return gram, torch.linalg.eigh(gram) if bool(torch.isfinite(gram).all()) else None
+        return gram, eigen(gram) if bool(torch.isfinite(gram).all()) else None
 
     def count(self, network: Network, gradients: float) -> None:
         """Take note of work on this problem, in gradients of it."""

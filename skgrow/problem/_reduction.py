@@ -30,6 +30,8 @@ class ChunkBudgets:
         Numbers that a forward pass may leave behind if outputs are all that is wanted (decision 13).
     tangents : int
         Directions along which an operator is differentiated together (decision 13).
+    curvature_rows : int
+        Rows whose means are the Kronecker factors of a network of given layers (decision 32).
     """
 
     candidate_chunks: int = 4
@@ -37,6 +39,7 @@ class ChunkBudgets:
     arc_values: int = 2**20
     output_values: int = 2**22
     tangents: int = 64
+    curvature_rows: int = 2000
 
 
 CHUNKS = ChunkBudgets()

@@ -31,11 +31,14 @@ class FixedPolicy:
         Stages without one after which training ends.
     report : callable, optional
         ``report(trained)`` returns further entries of the history's row.
+    least : float, default=0.0
+        Gain of the criterion that does not count, whatever its size.
     """
 
     tol: float
     patience: float
     report: Callable[[Trained], dict[str, Any]] | None = None
+    least: float = 0.0
     stop_reason: str | None = field(default=None, init=False)
     stale: int = field(default=0, init=False)
     reference: float = field(default=float("-inf"), init=False)
@@ -49,11 +52,12 @@ class FixedPolicy:
             self.stop_reason = "criterion"
             return None
         here = torch.arange(current.network.n_parameters, device=current.network.theta.device)
-        return Action("train", current.network, current, kept=here)
+        return Action("train", current.network, current, kept=here, problem=current.following)
 
     def stands_still(self, last: dict[str, Any]) -> bool:
         """Whether the criterion does, at the stage of this row of the history."""
-        if last["accepted"] and not last["criterion"] <= self.reference + self.tol * abs(self.reference):
+        least = max(self.least, self.tol * abs(self.reference))
+        if last["accepted"] and not last["criterion"] <= self.reference + least:
             self.stale, self.reference = 0, last["criterion"]
         else:
             self.stale += 1

@@ -235,6 +235,8 @@ def measured(network: Network, problem: Problem, criterion: Criterion, state: An
             return evidence(network, problem, curvature, data_loss=loss, update=update)
 
         known, solved, following = problem.rule.judged(evidence_at, following)
+        if problem.rule.follows and not loss < float(problem.data_loss(network.with_theta(0 * network.theta))):
+            following = solved  # a network worse than none has no noise to tell
     value, validation_loss = criterion.value(network, solved, known), criterion.validation_loss(network)
     return Trained(network, solved, following, loss, value, known, validation_loss, state)
 

@@ -46,6 +46,9 @@ class PenaltyConstants:
     turn_iterations : int
         Iterations of every turn but the last: the evidence knows the size of the penalty long before the end of descent
         (decision 12).
+    short_turns, short_iterations : int
+        Turns of one stage, and iterations of each turn but the last, if networks of given layers are trained stage by
+        stage (decision 32).
     largest_power, decades : int
         Of a linear model the largest penalty tried is this power of ten times the largest sum of squares, and there are
         so many, a decade apart: they bracket the first fixed point from above (decision 8).
@@ -62,6 +65,8 @@ class PenaltyConstants:
     turns: int = 6
     moved: float = 0.3
     turn_iterations: int = 25
+    short_turns: int = 20
+    short_iterations: int = 10
     largest_power: int = 1
     decades: int = 10
     smaller_penalties: int = 3
@@ -165,6 +170,53 @@ class InRounds(ByEvidence):
     def after_retry(self) -> InRounds:
         """Return the rule with one round: larger networks would ask for larger penalties still."""
         return InRounds(1)
+
+
+@dataclass(frozen=True)
+class BetweenDescents(InRounds):
+    """The evidence sets the strength between the descents of networks of given layers.
+
+    The penalty follows the network, up and down, so that the training loss may rise with it. It is the fixed point of
+    the evidence for the weights as they are, which need not be a minimum: weights far from a minimum are no reason for
+    a penalty far from what they allow.
+
+    Parameters
+    ----------
+    n_rounds : int, default=1
+        Descents of one stage at most: with one, the stages themselves are the turns.
+    """
+
+    n_rounds: int = 1
+
+    follows = True
+
+    def in_turns(self) -> BetweenDescents:
+        """Return the rule for long stages: of many short descents."""
+        return BetweenDescents(PENALTY.short_turns)
+
+    def judged(self, evidence_at: Any, problem: Problem) -> tuple[Evidence, Problem, Problem]:
+        """Return the evidence under the penalty that a network asks for, the problem it solves, and the next one."""
+        following = problem
+        for _ in range(PENALTY.steps_after_descent):
+            found = evidence_at(following, True)
+            following = next_penalty(found, following)
+        return found, problem, following
+
+    def stage(self, descend: Any, problem: Problem, max_iter: int, *, monitor: Any, may_drift: bool) -> Any:  # noqa: ARG002
+        """Return what is trained in one stage: roughly until the penalty has settled, and then to the end."""
+        settled, trained = False, None
+        for left in reversed(range(self.n_rounds)):
+            whole = settled or not left
+            trained = descend(problem, max_iter if whole else PENALTY.short_iterations, trained)
+            problem = trained.following
+            settled = abs(math.log(problem.alpha / trained.alpha)) < PENALTY.moved
+            if monitor.stopped or (whole and settled):
+                break
+        return trained
+
+    def retries(self, problem: Problem, must_gain: bool) -> Iterator[Problem]:  # noqa: ARG002
+        """Yield nothing: the loss may rise with the penalty."""
+        yield from ()
 
 
 class _EvidenceFollower(Follower):

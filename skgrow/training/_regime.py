@@ -17,8 +17,15 @@ from typing import Any
 import torch
 from threadpoolctl import ThreadpoolController
 
-from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, KroneckerCurvature, gauss_newton_work
-from skgrow.training._penalty_rules import PENALTY, ByEvidence, InRounds
+from skgrow.problem import (
+    Curvature,
+    DenseCurvature,
+    FixedAlpha,
+    KroneckerCurvature,
+    SampledKroneckerCurvature,
+    gauss_newton_work,
+)
+from skgrow.training._penalty_rules import PENALTY, BetweenDescents, ByEvidence, InRounds
 from skgrow.training._settings import Settings
 
 
@@ -44,6 +51,9 @@ class Budgets:
         (decision 12).
     least_validation_rows : int
         Rows up to which growth never does so by itself (decision 12).
+    repeated_work : float
+        Networks of given layers are judged by the exact Gauss-Newton matrix if it takes no more operations than this,
+        else by its Kronecker approximation: after every few epochs (decision 32).
     dense_neurons, dense_work : int, float
         Classes are judged by the exact Gauss-Newton matrix if, at so many neurons, it takes no more operations than
         this, else by its Kronecker approximation (decision 12).
@@ -70,6 +80,7 @@ class Budgets:
     validation_rows: int = 10_000
     validation_columns: int = 250
     least_validation_rows: int = 10
+    repeated_work: float = 5e8
     dense_neurons: int = 20
     dense_work: float = 1e10
     spanned_rows: int = 2000
@@ -170,8 +181,11 @@ class Regime:
 
     @property
     def curvature(self) -> type[Curvature]:
-        """What second-order methods and the evidence see."""
-        return DenseCurvature
+        """What the evidence sees, and second-order methods if it sets the penalty."""
+        if self.settings.alpha != "auto":
+            return DenseCurvature
+        work = gauss_newton_work(self.n, self.c, self.settings.template(self.d, self.c).n_parameters)
+        return DenseCurvature if work <= BUDGETS.repeated_work else SampledKroneckerCurvature
 
     def spanned(self, n: int, d: int) -> bool:  # noqa: ARG002
         """Whether coordinates in the span of n samples take the place of d features."""
@@ -185,6 +199,15 @@ class Regime:
     def single(self, n: int) -> bool:
         """Whether single precision will do for training on n rows: with mini-batches."""
         return self.settings.solver.single(n)
+
+    @property
+    def rule(self) -> FixedAlpha:
+        """Who sets the strength of the penalty."""
+        return BetweenDescents() if self.settings.alpha == "auto" else FixedAlpha()
+
+    def first_alpha(self, d: int) -> float:  # noqa: ARG002
+        """Return the strength of the penalty at the start, for d inputs."""
+        return self.settings.loss.first_alpha if self.settings.alpha == "auto" else float(self.settings.alpha)
 
     @property
     def dtype(self) -> torch.dtype:

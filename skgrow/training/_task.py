@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from skgrow.criteria import Validation
+from skgrow.criteria import Criterion, LogEvidence, Objective, Validation
 from skgrow.networks import MLP, Activation, Network
 from skgrow.problem import (
     CHUNKS,
+    L2,
     Coordinates,
     Loss,
     Operator,
@@ -213,6 +214,15 @@ class Task:
             curvature=self.regime.curvature,
             **settings,
         )
+
+    def penalised(self) -> Problem:
+        """Return the problem of a network of given layers, with the penalty that it starts with."""
+        return self.problem(penalty=L2(self.regime.first_alpha(self.samples.X.shape[1])), rule=self.regime.rule)
+
+    def criterion(self) -> Criterion:
+        """Return what judges networks of given layers: validation data, the evidence, or if alpha is given training."""
+        judged = LogEvidence() if self.regime.rule.follows else Objective()
+        return self.validation() or judged
 
     def outputs(self, network: Network) -> Tensor:
         """Return the outputs of a network for the training samples, in double precision on the CPU."""

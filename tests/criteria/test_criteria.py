@@ -25,6 +25,7 @@ from skgrow.networks import MLP, Activation
 from skgrow.problem import (
     L2,
     CrossEntropy,
+    FixedAlpha,
     KroneckerCurvature,
     Logistic,
     Operator,
@@ -35,7 +36,7 @@ from skgrow.problem import (
     derivative,
 )
 from skgrow.solvers import LBFGS, LevenbergMarquardt
-from skgrow.training import Action, ByEvidence, Every, History, Monitor, fit, measured
+from skgrow.training import Action, BetweenDescents, ByEvidence, Every, History, Monitor, fit, measured
 
 KNOWN = [Logistic(), CrossEntropy()]
 ESTIMATED = [SquaredError(), Poisson(), Quantile(0.3, 0.1)]
@@ -136,7 +137,7 @@ def test_the_least_gain_is_a_nat_if_the_loss_is_in_nats():
 
 
 def valued(value, loss=0.0):
-    return SimpleNamespace(criterion=value, loss=loss)
+    return SimpleNamespace(criterion=value, loss=loss, problem=SimpleNamespace(rule=FixedAlpha()))
 
 
 @given(value=st.floats(-1e3, 1e3), change=st.floats(-5, 5))
@@ -177,6 +178,19 @@ def test_what_stays_and_what_becomes_the_best(criterion):
         assert not criterion.becomes_best(valued(-2.0), higher, True, problem)
     assert criterion.is_kept(higher, higher)
     assert criterion.becomes_best(higher, lower, False, problem)
+
+
+def test_under_a_penalty_that_follows_a_change_must_not_raise_what_it_minimises():
+    """The loss may rise with the penalty, the objective under the penalty of the change may not."""
+    network, problem = random_case()
+    smaller = network.with_theta(0.9 * network.theta)
+    for alpha in (1e-8, 1e8):
+        after = problem.at(alpha).ruled(BetweenDescents())
+        change = SimpleNamespace(network=smaller, problem=after, loss=float(after.data_loss(smaller)))
+        base = SimpleNamespace(network=network, problem=problem, loss=float(problem.data_loss(network)))
+        better = float(after.objective(smaller)) <= float(after.objective(network))
+        assert GCV().is_kept(change, base) == better
+        assert better or alpha < 1
 
 
 # where they fit ------------------------------------------------------------------------------------------------

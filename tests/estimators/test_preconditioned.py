@@ -66,14 +66,21 @@ def test_every_activation_and_preset(activation, name):
 def test_every_solver_without_a_preconditioner(solver):
     X, y = waves()
     reg = PreconditionedMLPRegressor(
-        hidden_layer_sizes=(15,), preconditioner=None, solver=solver, batch_size=10, max_iter=200, random_state=0
+        hidden_layer_sizes=(15,),
+        preconditioner=None,
+        alpha=1e-4,
+        solver=solver,
+        batch_size=10,
+        max_iter=200,
+        random_state=0,
     ).fit(X, y)
     assert reg.score(X, y) > (0.5 if solver == "sgd" else 0.7)  # 0.60 and more; a line explains nothing of a product
 
 
 def test_kfac_trains_deep_sigmoids_where_gradients_stand_still():
     X, y = digits(600)
-    settings = {"hidden_layer_sizes": (40,) * 4, "activation": "logistic", "max_iter": 40, "random_state": 0}
+    settings = {"hidden_layer_sizes": (40,) * 4, "activation": "logistic", "alpha": 1e-4, "max_iter": 40}
+    settings["random_state"] = 0
     preconditioned = PreconditionedMLPClassifier(**settings).fit(X, y)
     plain = [
         PreconditionedMLPClassifier(**settings, preconditioner=None, learning_rate_init=rate).fit(X, y).loss_
@@ -120,9 +127,17 @@ def test_parameters_of_the_preconditioner_can_be_searched():
 @pytest.mark.parametrize(
     "estimator",
     [
-        SensLIRegressor(hidden_layer_sizes=(6,), schedule=Every(5), tau=0, widen=Widening("both"), max_iter=20),
         SensLIRegressor(
-            architecture="resnet", hidden_layer_sizes=(6, 4), schedule=Every(5), tau=0, max_iter=20, activation="tanh"
+            hidden_layer_sizes=(6,), alpha=1e-4, schedule=Every(5), tau=0, widen=Widening("both"), max_iter=20
+        ),
+        SensLIRegressor(
+            architecture="resnet",
+            hidden_layer_sizes=(6, 4),
+            alpha=1e-4,
+            schedule=Every(5),
+            tau=0,
+            max_iter=20,
+            activation="tanh",
         ),
         GrowingRegressor(
             activation="tanh", max_neurons=6, max_stage_iter=10, search=PolarSearch(n_exchanges=1), solver="sgd"
@@ -139,7 +154,9 @@ def test_parameters_of_the_preconditioner_can_be_searched():
 )
 def test_it_works_with_growth_and_insertion(estimator, name):
     X, y = waves(100)
-    est = clone(estimator).set_params(preconditioner=name, random_state=0, learning_rate_init=0.01, batch_size=50)
+    est = clone(estimator).set_params(
+        preconditioner=name, alpha=1e-4, random_state=0, learning_rate_init=0.01, batch_size=50
+    )
     est.fit(X, y)
     assert len({row["n_parameters"] for row in est.history_}) > 1
     for row in est.history_:
@@ -152,7 +169,7 @@ def test_classifiers_and_convolutions_take_it():
     clf = GrowingClassifier(activation="relu", preconditioner="kfac", max_neurons=6, max_stage_iter=5, random_state=0)
     assert clf.fit(X[:, ::4], y).score(X[:, ::4], y) > 0.5
     cnn = SensLIClassifier(
-        architecture=CNNArchitecture((8, 8), (4,)), preconditioner="kfac", max_iter=10, random_state=0
+        architecture=CNNArchitecture((8, 8), (4,)), preconditioner="kfac", alpha=1e-4, max_iter=10, random_state=0
     )
     assert cnn.fit(X, y).score(X, y) > 0.7
 
@@ -229,7 +246,7 @@ def test_equal_fits_of_kfac_are_equal(filled_memory):
 def test_training_ends_when_it_stands_still_and_goes_on_with_warm_start():
     X, y = waves(40)
     reg = PreconditionedMLPRegressor(
-        hidden_layer_sizes=(5,), preconditioner=None, solver="lm", warm_start=True, random_state=0
+        hidden_layer_sizes=(5,), preconditioner=None, alpha=1e-4, solver="lm", warm_start=True, random_state=0
     ).fit(X, y)
     assert reg.n_iter_ < 200
     loss = reg.loss_

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skgrow.criteria import evidence
-from skgrow.networks import MLP, Activation
+from skgrow.networks import MLP, Activation, CNNArchitecture, ResNet
 from skgrow.problem import (
     CHUNK_BYTES,
+    CHUNKS,
     L2,
     CrossEntropy,
     DenseCurvature,
@@ -21,6 +22,7 @@ from skgrow.problem import (
     Poisson,
     Problem,
     RowCurvature,
+    SampledKroneckerCurvature,
     SquaredError,
 )
 from skgrow.solvers import LevenbergMarquardt
@@ -137,11 +139,58 @@ def test_traces_of_the_factors_are_means_over_samples(loss, sizes):
 def test_determinant_and_inverse_diagonal_are_those_of_the_whole_matrix(seed, ridge, sizes):
     network, problem = random_case(sizes=sizes, seed=seed)
     kronecker = KroneckerCurvature.of(network, problem)
+    kronecker.rank = None
     log_det, diagonal = kronecker.damped(ridge, problem.penalty.pattern(network))
     matrix = dense(network, kronecker) + ridge * torch.eye(network.n_parameters).double()
     assert log_det == pytest.approx(float(torch.linalg.slogdet(matrix)[1]), rel=1e-7, abs=1e-7)
     torch.testing.assert_close(diagonal, torch.linalg.inv(matrix).diagonal(), rtol=1e-6, atol=1e-8)
     assert kronecker.largest() == pytest.approx(float(dense(network, kronecker).diagonal().max()), rel=1e-10)
+
+
+def test_no_more_eigenvalues_than_rows():
+    """A matrix of m rows has rank m at most: so many parameters are determined, and not those of all layers."""
+    network, problem = random_case(sizes=(3, 30, 2), n=4)
+    mask = torch.ones_like(network.theta)
+    diagonal = KroneckerCurvature.of(network, problem).damped(1e-12, mask)[1]
+    determined = network.n_parameters - 1e-12 * float(diagonal.sum())
+    assert determined == pytest.approx(8, abs=1e-3)  # four rows of two outputs
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        ResNet((3, 4, 5, 2), None, Activation("tanh"), step=0.5),
+        ResNet((3, 4, 5, 2), None, Activation("tanh"), bias=False),
+    ],
+    ids=["biases", "none"],
+)
+def test_of_one_row_the_factors_are_those_of_every_network(network):
+    """Of one sample and one derivative the mean of products is the product of means, layer by layer."""
+    rng = np.random.default_rng(0)
+    network = network.with_theta(torch.as_tensor(rng.normal(size=network.n_parameters)))
+    problem = Problem(torch.as_tensor(rng.normal(size=(1, 3))), torch.zeros(1, 2).double(), loss=CrossEntropy())
+    state = network.forward_pass(problem.X)
+    J = network.jacobian(state, problem.loss.curvature_root(state.output, problem.Y)).flatten(0, 1)
+    curvature = KroneckerCurvature.of(network, problem)
+    curvature.rank = None
+    diagonal = curvature.damped(0.3, torch.ones_like(network.theta))[1]
+    for weights, biases in network.slices:
+        block = J[:, weights.start : biases.stop]
+        exact = torch.linalg.inv(block.T @ block + 0.3 * torch.eye(block.shape[1]).double()).diagonal()
+        torch.testing.assert_close(diagonal[weights.start : biases.stop], exact)
+
+
+def test_convolutions_have_factors_and_large_data_a_sample():
+    rng = np.random.default_rng(0)
+    network = CNNArchitecture((1, 4, 4), (3,)).template(16, (5,), 2, Activation("relu"), standardized=False)
+    network = network.with_theta(torch.as_tensor(0.5 * rng.normal(size=network.n_parameters)))
+    X = torch.as_tensor(rng.normal(size=(CHUNKS.curvature_rows + 100, 16)))
+    problem = Problem(X, network(X), penalty=L2(1.0))
+    whole, some = KroneckerCurvature.of(network, problem), SampledKroneckerCurvature.of(network, problem)
+    for curvature in (whole, some):
+        assert curvature.damped(1e-3, torch.ones_like(network.theta))[1].shape == network.theta.shape
+    found = [evidence(network, problem, curvature).effective_parameters for curvature in (whole, some)]
+    assert found[0] == pytest.approx(found[1], rel=0.02)
 
 
 @pytest.mark.parametrize("ridge", [1e-4, 1.0])
