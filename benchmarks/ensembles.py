@@ -8,8 +8,8 @@ training, and all others for the error: RMSE in deviations of the target, log-lo
 since a rank over sets needs many of them.
 
 The first command compares ``n_members`` with one member, and with ``BaggingRegressor`` or ``BaggingClassifier`` around
-the default, of as many estimators as fit into the same CPU time. The second one averages members, with equal weights,
-that differ by
+the default, of as many estimators as fit into the same CPU time. The second one averages members grown on the features
+as they are, with equal weights, that differ by
 
 seeds
     random numbers of the search;
@@ -142,7 +142,7 @@ def member(source, number, task, settings, alpha):
     """Return the network of a member; the first one is that of a fit without others."""
     if not number:
         return train(task, settings).trained
-    others, of_search = of_member(number, task, settings)
+    (others,), of_search = of_member(number, [task], settings)
     asked = of_search if source.endswith("search") else settings
     if source.startswith("halves"):
         strata = task.loss.strata(task.samples.Y)
@@ -163,21 +163,18 @@ def member(source, number, task, settings, alpha):
 
 
 def by_source(train, test, source, n_members):
-    """Return outputs of the members on training and test data, and targets, in units of training; and seconds."""
+    """Return the outputs of the members on training and test data, the targets there, and seconds."""
     estimator = default(train)
     data = estimator._validated(train.X, train.y, None, None, None, None)
-    settings, started = estimator._settings(), time.process_time()
+    settings, started = replace(estimator._settings(), encoding=None), time.process_time()
     task = Task.of(data, settings, estimator._method()[2])
-    Z = (torch.as_tensor(test.X) - task.units.x_mean) / task.units.x_scale
-    Z = (Z if task.basis is None else Z @ task.basis).to(task.samples.X)
     first = member(source, 0, task, settings, None)
     found = [first, *(member(source, number, task, settings, first.alpha) for number in range(1, n_members))]
-    networks = [one.network for one in found]
     seconds = time.process_time() - started
-    outputs = [(network(task.samples.X).numpy(), network(Z).numpy()) for network in networks]
-    if train.task == "regression":
-        return outputs, (test.y[:, None] - task.units.y_mean.numpy()) / task.units.y_scale.numpy(), seconds
-    return outputs, np.searchsorted(estimator.classes_, test.y), seconds
+    networks = [task.raw(one.network) for one in found]
+    outputs = [[network(torch.as_tensor(X).double()).numpy() for X in (train.X, test.X)] for network in networks]
+    targets = test.y[:, None] if train.task == "regression" else np.searchsorted(estimator.classes_, test.y)
+    return outputs, targets, seconds
 
 
 def logarithms(at_train, at_test):

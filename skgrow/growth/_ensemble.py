@@ -1,9 +1,13 @@
 r"""Members of an ensemble: what makes them differ, what they go on from, and how they are grown beside each other.
 
-The first member is the network that would be grown alone. For the others the weight of every observation is multiplied
-with a random number of the standard exponential distribution, and the sum of all weights is kept (the Bayesian
-bootstrap; Rubin 1981). With relative weights :math:`r_i` of mean and variance one, and the penalty that all rows ask
-for, a member minimises :math:`\sum_i r_i \ell_i(\theta) + \tfrac\alpha2 |\theta|^2`. To first order its parameters are
+The first member is the network that would be grown alone. Each search of the others sees a random part of the rows,
+drawn anew, as the trees of stochastic gradient boosting do (Friedman 2002). It says where neurons begin, not what they
+learn, and leads to other optima of the one problem of all rows: evidence and estimated errors are of all of them.
+
+Members of classifiers differ in their rows as well: the weight of every observation is multiplied with a random number
+of the standard exponential distribution, and the sum of all weights is kept (the Bayesian bootstrap; Rubin 1981). With
+relative weights :math:`r_i` of mean and variance one, and the penalty that all rows ask for, a member minimises
+:math:`\sum_i r_i \ell_i(\theta) + \tfrac\alpha2 |\theta|^2`. To first order its parameters are
 
 .. math::
     \theta = \hat\theta - H^{-1} \sum_i (r_i - 1) \nabla \ell_i(\hat\theta),
@@ -18,8 +22,8 @@ and what is said of a member in the end is measured on all rows as they are. The
 any network, :math:`\operatorname{tr} H^{-1} \sum_i \nabla^2 \ell_i` parameters, since weights are independent of the
 targets: estimated errors compare, and those of the average follow as for any other one.
 
-Each of their searches sees a random part of the rows besides, drawn anew, as the trees of stochastic gradient boosting
-do (Friedman 2002). It says where neurons begin, not what they learn, and leads to other optima.
+The mean of K samples has a squared error larger by one K-th of their variance. Regressions have nothing to set against
+that, and their rows keep their weights; log-losses have, since the mean is less certain than the mode.
 """
 
 from __future__ import annotations
@@ -111,7 +115,7 @@ Grow = Callable[[int, dict[str, float], "Report | None"], Grown]
 def of_member(number: int, tasks: Sequence[Task], settings: Any) -> tuple[list[Task], Any]:
     """Return the tasks of a member, with its random numbers and weights, and the settings, with its search.
 
-    The first one has those given.
+    The first one has those given. Weights are random where the noise is known.
     """
     if not number:
         return list(tasks), settings
@@ -122,9 +126,10 @@ def of_member(number: int, tasks: Sequence[Task], settings: Any) -> tuple[list[T
         search.max_samples = rows if search.max_samples is None else min(rows, search.max_samples)
     found = []
     for task in tasks:
-        generator = np.random.default_rng(seed)
-        samples = reweighted(task.samples, generator)
-        everything = None if task.everything is None else reweighted(task.everything, generator)
+        generator, samples, everything = np.random.default_rng(seed), task.samples, task.everything
+        if task.loss.known_dispersion:
+            samples = reweighted(samples, generator)
+            everything = None if everything is None else reweighted(everything, generator)
         found.append(replace(task, seed=seed, samples=samples, everything=everything))
     return found, replace(settings, search=search)
 
@@ -208,7 +213,9 @@ def grow_members(
     """
     grown = grow(0, {}, report)
     yield grown
-    alphas, n_members = {network.label: network.trained.alpha for network in grown.networks}, settings.n_members
+    alphas, n_members = {}, settings.n_members
+    if grown.networks[0].problem.loss.known_dispersion:
+        alphas = {network.label: network.trained.alpha for network in grown.networks}
     beside = n_members > 1 and not grown.stop_reason and effective_n_jobs(settings.n_jobs) > 1
     if beside:
         others = _beside(grow, alphas, settings, report)

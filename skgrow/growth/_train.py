@@ -294,7 +294,7 @@ class _Growth:
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
         trained = grown(start, max_neurons, monitor, history)
-        if self.number:
+        if self.alphas:
             trained = completed(lambda: self._on_all_rows(trained, start), monitor)
         if self.regime.is_expensive and not monitor.beaten:
             self.rival = [row["criterion"] for row in history]

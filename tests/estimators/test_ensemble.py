@@ -5,7 +5,6 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.datasets import load_wine, make_friedman1
 
@@ -231,13 +230,12 @@ def test_a_path_norm_network_is_certified_alone():
 def test_callbacks_see_every_stage_and_stop_all_members(three, n_jobs):
     _, X, y = three
     X, y = X[:40], y[:40]
-    with parallel_config(backend="threading"):
-        counter = Counter()
-        settings = SMALL | {"activation": "tanh", "n_members": 3, "n_jobs": n_jobs}
-        est = GrowingRegressor(**settings).set_callbacks(counter).fit(X, y)
-        assert counter.stages == len(est.history_)
-        counter = Counter(stop_after=sum(row["member"] == 0 for row in est.history_) + 1)
-        est = GrowingRegressor(**settings).set_callbacks(counter).fit(X, y)
+    counter = Counter()
+    settings = SMALL | {"activation": "tanh", "n_members": 3, "n_jobs": n_jobs}
+    est = GrowingRegressor(**settings).set_callbacks(counter).fit(X, y)
+    assert counter.stages == len(est.history_)
+    counter = Counter(stop_after=sum(row["member"] == 0 for row in est.history_) + 1)
+    est = GrowingRegressor(**settings).set_callbacks(counter).fit(X, y)
     assert est.stop_reason_ == "callback"
     assert {row["member"] for row in est.history_} - {None} == {0, 1}
 

@@ -14,8 +14,8 @@ from skgrow.criteria import GCV
 from skgrow.growth import Member, PolarSearch, RandomSearch, average_of, combine_members, shares_of
 from skgrow.growth._ensemble import Grown, grow_members, of_member, reweighted, starts_of
 from skgrow.networks import MLP, Activation, average
-from skgrow.problem import L2, FixedAlpha, Problem, Samples
-from skgrow.training import Data, Task, measured
+from skgrow.problem import L2, FixedAlpha, Logistic, Problem, Samples
+from skgrow.training import Data, GrowthRegime, Task, measured
 
 
 def problem_of(n=40, seed=0):
@@ -188,9 +188,7 @@ def test_members_are_samples_of_the_posterior():
     np.testing.assert_allclose(np.std(found, 0), deviation, rtol=0.2)
 
 
-@pytest.mark.parametrize(
-    "search", [PolarSearch(), PolarSearch(max_samples=None), RandomSearch(max_samples=7), object()]
-)
+@pytest.mark.parametrize("search", [PolarSearch(max_samples=None), RandomSearch(max_samples=7), object()])
 def test_the_first_member_has_task_and_search_as_they_are(search):
     est = GrowingRegressor(random_state=0)
     settings = replace(est._settings(), search=search)
@@ -207,6 +205,15 @@ def test_the_first_member_has_task_and_search_as_they_are(search):
         if hasattr(search, "max_samples"):
             assert changed.search.max_samples == min(20, search.max_samples or 20)
             assert changed.search is not search
+        assert other.samples.weight is None
+
+
+def test_rows_of_classifiers_have_random_weights():
+    settings = replace(GrowingRegressor(random_state=0)._settings(), loss=Logistic())
+    X = np.random.default_rng(0).normal(size=(60, 3))
+    task = Task.of(Data(X, (X[:, 0] > 0).astype(float)), settings, GrowthRegime)
+    (first,), (second,) = (of_member(number, [task], settings)[0] for number in (1, 2))
     (again,) = of_member(2, [task], settings)[0]
-    assert torch.equal(again.samples.weight, others[1][0].samples.weight)
-    assert not torch.equal(others[0][0].samples.weight, others[1][0].samples.weight)
+    assert torch.equal(again.samples.weight, second.samples.weight)
+    assert not torch.equal(first.samples.weight, second.samples.weight)
+    assert float(first.samples.weight.sum()) == pytest.approx(60)
