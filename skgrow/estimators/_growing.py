@@ -304,7 +304,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
         between the residual and the best new block found. Of an average that of the network of larger weight.
 
     growth_indicator_noise_ : float
-        What the same search finds in noise: the mean of :math:`C_{opt}` over residuals with permuted rows. Only an
+        What the same search finds in noise: :math:`C_{opt}` where the rows of the residual are permuted. Only an
         indicator well above it says that something is left to be found. NaN with ``penalty="path"``.
 
     alpha_ : float

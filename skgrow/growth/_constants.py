@@ -125,7 +125,7 @@ class GrowthConstants:
     noise_blocks: int = 4
     samples_per_neuron: int = 4
     least_left: float = 0.05
-    reported_draws: int = 3
+    reported_draws: int = 1
     little_explained: float = 0.5
     rough_tol: float = 5e-2
     rough_patience: int = 2
