@@ -75,9 +75,9 @@ class Search(BaseEstimator):
 class PolarSearch(Search):
     """Search for the best new neurons, batched over directions and thresholds.
 
-    Directions are coordinate axes, differences of samples, those of live neurons, of least squares and of the sign
-    iteration of Feischl et al. (Algorithm 15), and normal ones; thresholds are quantiles of the projected data. Every
-    candidate is scored by the exact decrease of the squared error when it is added and the output refitted.
+    Directions come from differences of samples, from live neurons, from least squares, from the sign iteration of
+    Feischl et al. (Algorithm 15), and from a normal distribution; thresholds are quantiles of the projected data.
+    Every candidate is scored by the exact decrease of the squared error when it is added and the output refitted.
 
     A block of m neurons is either taken neuron by neuron, each the best one given those before, or (for (leaky)
     ReLU) as the best m parallel neurons along one direction, of which three can form a hat; the one of larger decrease
@@ -240,9 +240,8 @@ class PolarSearch(Search):
         if d == 1:
             return X.new_ones(1, 1)
         signs = _normal((k, d), generator, X)
-        axes = _axes(X, E, g, self.n_directions, k)
         first, second = draw_rows(X, g, k, generator), draw_rows(X, g, k, generator)
-        parts = [axes, _normal((k, d), generator, X), X[first] - X[second]]
+        parts = [_normal((k, d), generator, X), X[first] - X[second]]
         if E is not None:
             M = X * (E * g[:, None])[:, :1]
             for _ in range(GROWTH.sign_steps):
@@ -501,20 +500,6 @@ def draw_rows(X: Tensor, g: Tensor, k: int, generator: torch.Generator) -> Tenso
     uniform = torch.rand(k, generator=generator, dtype=torch.float64).to(g)
     places = torch.searchsorted(g[order].cumsum(0), uniform)
     return order[places.clamp_max(len(X) - 1)]
-
-
-def _axes(X: Tensor, E: Tensor | None, g: Tensor, most: int, k: int) -> Tensor:
-    """Return the coordinate axes: up to so many all of them, of more the k along which X correlates most with E."""
-    d = X.shape[1]
-    chosen = torch.arange(d if d <= most else 0, device=X.device)
-    if d > most and E is not None:
-        centred = X - g @ X
-        covariance = (centred * g[:, None]).T @ E
-        variance = (g @ centred.square()).clamp_min(TINY)
-        chosen = (covariance.square().sum(1) / variance).topk(min(k, d)).indices
-    axes = X.new_zeros(len(chosen), d)
-    axes[torch.arange(len(chosen), device=X.device), chosen] = 1
-    return axes
 
 
 def _n_distinct(X: Tensor) -> int:

@@ -371,27 +371,3 @@ def test_support_keeps_kinks_away_from_the_ends():
     block = PolarSearch().search(X, E, g, RELU, block_size=3, support=0.2, generator=generator())
     active = ((X @ block.W.T + block.b) > 0).double().mean(0)
     assert bool(((active >= 0.19) & (active <= 0.81)).all())
-
-
-@pytest.mark.parametrize("activation", [RELU, Activation("tanh")], ids=str)
-@pytest.mark.parametrize("d", [5, 32])
-def test_all_coordinate_axes_are_searched_along(d, activation):
-    """A function of one coordinate is found along it, though few random directions are close to it."""
-    X = random_problem(200, d, 1, seed=d)[0]
-    g = X.new_full((200,), 1 / 200)
-    for axis in (0, d - 1):
-        E = (X[:, axis : axis + 1].abs() > 0.7).double()
-        E -= g @ E
-        block = PolarSearch().search(X, E, g, activation, block_size=3, generator=generator())
-        w = block.W[0] / block.W[0].norm()
-        assert float(w[axis].abs()) == pytest.approx(1, abs=1e-12)
-
-
-def test_of_many_coordinates_those_are_searched_along_that_correlate_most():
-    X, _, g = random_problem(500, 40, 1, seed=0)
-    E = (X[:, 11:12] > 1.2).double() - (X[:, 37:38] < -1.2).double()
-    E -= g @ E
-    U = PolarSearch()._directions(X, E, g, None, generator())
-    axes = U[U.abs().max(1).values == 1].abs().argmax(1).tolist()
-    assert set(axes) >= {11, 37}
-    assert len(axes) == 8
