@@ -21,8 +21,8 @@ from skgrow.problem import SquaredError
 from skgrow.solvers import LBFGS, Adam
 from skgrow.training import Every
 
-SMALL = {"hidden_layer_sizes": (6,) * 5, "max_iter": 20, "random_state": 0}
-CNN = {"architecture": CNNArchitecture((8, 8), (3, 4)), "max_iter": 20, "random_state": 0}
+SMALL = {"hidden_layer_sizes": (6,) * 5, "alpha": 1e-4, "max_iter": 20, "random_state": 0}
+CNN = {"architecture": CNNArchitecture((8, 8), (3, 4)), "alpha": 1e-4, "max_iter": 20, "random_state": 0}
 #: Training goes on to the last epoch.
 ON = {"tol": 0.0, "n_iter_no_change": 10**6}
 

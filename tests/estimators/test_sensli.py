@@ -21,7 +21,7 @@ from skgrow.solvers import Adam
 from skgrow.training import AtEpochs, Every, Schedule
 
 FAST = {"alpha": 1e-4, "max_iter": 40, "schedule": Every(10), "random_state": 0}
-CNN = {"architecture": CNNArchitecture((8, 8), (4, 8)), "random_state": 0}
+CNN = {"architecture": CNNArchitecture((8, 8), (4, 8)), "alpha": 1e-4, "random_state": 0}
 
 
 def digits(n=400):
