@@ -190,6 +190,10 @@ class BetweenDescents(InRounds):
 
     follows = True
 
+    def follow(self, problem: Problem) -> Follower:  # noqa: ARG002
+        """Return what leaves the penalty alone during a descent: chance weights would be taken for noise."""
+        return Follower()
+
     def in_turns(self) -> BetweenDescents:
         """Return the rule for long stages: of many short descents."""
         return BetweenDescents(PENALTY.short_turns)

@@ -92,6 +92,7 @@ def test_every_solver_fits_a_function(settings, solver):
     X, y = waves()
     rate = 0.02 if solver == "sgd" else 0.01
     reg = SensLIRegressor(
+        alpha=1e-4,
         **settings,
         solver=solver,
         schedule="every",
@@ -119,7 +120,7 @@ def test_convolutional_network_takes_colours_and_numbers():
     X = rng.normal(size=(120, 3 * 6 * 4)) * 40 + 100
     y = X[:, :24].mean(1) - X[:, 24:48].mean(1)
     reg = SensLIRegressor(
-        architecture=CNNArchitecture((3, 6, 4), ((4,),)), activation="tanh", solver="lbfgs", random_state=0
+        alpha=1e-4, architecture=CNNArchitecture((3, 6, 4), ((4,),)), activation="tanh", solver="lbfgs", random_state=0
     ).fit(X, y)
     assert reg.score(X, y) > 0.9
     units = next(module for module in reg.to_torch().modules() if isinstance(module, torch.nn.BatchNorm2d))
@@ -160,7 +161,9 @@ def test_weights_are_repetitions():
 def test_in_pipeline_search_and_inspection():
     X, y = load_diabetes(return_X_y=True)
     X, y = X[:120], y[:120]
-    pipe = make_pipeline(StandardScaler(), SensLIRegressor(hidden_layer_sizes=(8,), schedule=Every(5), max_iter=20))
+    pipe = make_pipeline(
+        StandardScaler(), SensLIRegressor(alpha=1e-4, hidden_layer_sizes=(8,), schedule=Every(5), max_iter=20)
+    )
     search = GridSearchCV(
         pipe, {"sensliregressor__schedule__epochs": [5, 10], "sensliregressor__tau": [0.0, 2.0]}, cv=2
     ).fit(X, y)
@@ -173,7 +176,7 @@ def test_in_pipeline_search_and_inspection():
 def test_validation_chooses_the_stage():
     X, y = waves(200)
     X_val, y_val = waves(200, seed=1)
-    reg = SensLIRegressor(hidden_layer_sizes=(20,), schedule=Every(20), tau=0, random_state=0)
+    reg = SensLIRegressor(alpha=1e-4, hidden_layer_sizes=(20,), schedule=Every(20), tau=0, random_state=0)
     reg.fit(X, y, X_val=X_val, y_val=y_val)
     assert max(reg.validation_scores_) == pytest.approx(reg.score(X_val, y_val), abs=1e-5)
     held_out = SensLIRegressor(early_stopping=True, **FAST).fit(X, y)
@@ -197,7 +200,9 @@ def test_warm_start_goes_on_from_the_fitted_network():
 
 def test_partial_fit_inserts_on_plateaus():
     X, y = waves(100)
-    reg = SensLIRegressor(hidden_layer_sizes=(6,), schedule=Every(5), max_iter=5, max_layers=3, tau=0, random_state=0)
+    reg = SensLIRegressor(
+        alpha=1e-4, hidden_layer_sizes=(6,), schedule=Every(5), max_iter=5, max_layers=3, tau=0, random_state=0
+    )
     reg.partial_fit(X, y)
     loss = reg.loss_curve_[-1]
     for _ in range(30):
@@ -213,7 +218,9 @@ def test_partial_fit_inserts_on_plateaus():
 
 def test_plateau_ends_where_nothing_is_inserted():
     X, y = waves(60)
-    reg = SensLIRegressor(hidden_layer_sizes=(4,), solver="lm", tau=1e12, max_iter=500, random_state=0).fit(X, y)
+    reg = SensLIRegressor(alpha=1e-4, hidden_layer_sizes=(4,), solver="lm", tau=1e12, max_iter=500, random_state=0).fit(
+        X, y
+    )
     assert reg.n_iter_ < 500
     assert len(reg.architecture_) == 3
     assert "below tau" in reg.history_[-1]["reason"]
@@ -222,7 +229,7 @@ def test_plateau_ends_where_nothing_is_inserted():
 def test_at_epochs_inserts_at_those_epochs():
     X, y = make_spirals(200, random_state=0)
     clf = SensLIClassifier(
-        hidden_layer_sizes=(5,), schedule=AtEpochs((10, 20)), tau=0, max_iter=30, random_state=0
+        alpha=1e-4, hidden_layer_sizes=(5,), schedule=AtEpochs((10, 20)), tau=0, max_iter=30, random_state=0
     ).fit(X, y)
     assert [row["epoch"] for row in clf.history_] == [10, 20, 30]
     assert clf.architecture_ == (2, 5, 5, 5, 1)
@@ -246,6 +253,7 @@ def test_widening():
 def test_layers_that_were_inserted_are_widened(activation):
     X, y = waves()
     reg = SensLIRegressor(
+        alpha=1e-4,
         hidden_layer_sizes=(3,),
         activation=activation,
         schedule=Every(5),
@@ -347,6 +355,7 @@ def test_bad_parameters_are_refused(settings, message):
 def test_thesis_counts_through_the_estimator():
     X, y = make_spirals(100, random_state=0)
     reg = SensLIRegressor(
+        alpha=1e-4,
         architecture=ResNetArchitecture(map_bias=False),
         hidden_layer_sizes=(3, 3),
         standardize=False,
@@ -356,7 +365,7 @@ def test_thesis_counts_through_the_estimator():
         max_iter=5,
     ).fit(X, np.stack([y, 1 - y], 1))
     assert [row["n_parameters"] for row in reg.history_] == [33, 54]
-    mlp = SensLIRegressor(hidden_layer_sizes=(5,), schedule=AtEpochs((3,)), tau=0, max_iter=5)
+    mlp = SensLIRegressor(alpha=1e-4, hidden_layer_sizes=(5,), schedule=AtEpochs((3,)), tau=0, max_iter=5)
     mlp.fit(X, np.stack([y, 1 - y], 1))
     assert [row["n_parameters"] for row in mlp.history_] == [27, 57]
 
@@ -393,7 +402,9 @@ def test_poisson_networks_without_output_biases(kind):
 
 def test_schedules_of_ones_own():
     X, y = waves()
-    reg = SensLIRegressor(hidden_layer_sizes=(5,), schedule=Fifth(), tau=0, max_iter=30, random_state=0).fit(X, y)
+    reg = SensLIRegressor(
+        alpha=1e-4, hidden_layer_sizes=(5,), schedule=Fifth(), tau=0, max_iter=30, random_state=0
+    ).fit(X, y)
     assert [row["epoch"] for row in reg.history_] == [5, 10, 15]
     assert len(reg.architecture_) == 5
     assert reg.history_[-1]["reason"] == "the schedule has ended"
