@@ -94,7 +94,7 @@ def same_state(ours, theirs):
 
 
 @pytest.mark.parametrize(
-    ("method", "owner", "at"), [("objective", Problem, 3), ("data_loss", Problem, 1), ("raw", Task, 1)]
+    ("method", "owner", "at"), [("objective", Problem, 2), ("data_loss", Problem, 1), ("raw", Task, 1)]
 )
 @every
 def test_a_first_fit_that_fails_leaves_nothing(est, method, owner, at, monkeypatch):
