@@ -370,7 +370,7 @@ def test_a_first_block_is_tried_however_many_parameters_it_has():
     X = np.random.default_rng(0).normal(size=(120, 40))  # 126 parameters, 83 nats
     y = (X[:, :3].sum(1) > 0).astype(int)
     est = GrowingClassifier(activation="tanh", random_state=0).fit(X, y)
-    assert est.coefs_[0].shape == (40, 3)
+    assert est.coefs_[0].shape[1] >= 3
 
 
 @pytest.mark.parametrize(("n", "neurons"), [(239, 3), (240, 6)])
