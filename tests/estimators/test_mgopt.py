@@ -236,11 +236,10 @@ def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle
 def test_linear_convolutions_interpolate_few_images(cycle):
     X, y = digits(20)
     reg = MGOptRegressor(
-        **CNN | {"max_iter": 60},
+        **CNN | {"max_iter": 60, "alpha": 0.0},
         activation="identity",
         solver="lbfgs",
         cycle=Cycle(cycle, correction=cycle == "V"),
-        alpha=0.0,
         **ON,
     ).fit(X, y)
     assert reg.loss_ < 1e-4

@@ -162,7 +162,7 @@ def test_classifiers(run, _, classifier, settings, task):
 def test_inserted_layers_are_folded(run, activation):
     regressor, _, settings = SENSLI
     X, Y = data()
-    reg = regressor(**settings, activation=activation, random_state=0).fit(X, Y)
+    reg = regressor(**settings, activation=activation, alpha=1e-4, random_state=0).fit(X, Y)
     assert len(reg.architecture_) > 3
     check_regressor(run, reg)
 

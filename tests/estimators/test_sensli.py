@@ -237,7 +237,13 @@ def test_at_epochs_inserts_at_those_epochs():
 
 def test_widening():
     X, y = waves()
-    settings = {"hidden_layer_sizes": (3,), "schedule": Every(10), "max_iter": 100, "learning_rate_init": 0.02}
+    settings = {
+        "hidden_layer_sizes": (3,),
+        "schedule": Every(10),
+        "max_iter": 100,
+        "alpha": 1e-4,
+        "learning_rate_init": 0.02,
+    }
     reg = SensLIRegressor(**settings, widen=Widening(block_size=3), max_layers=1, random_state=0).fit(X, y)
     assert reg.architecture_[1] > 3
     assert len(reg.architecture_) == 3
@@ -273,7 +279,14 @@ def test_layers_that_were_inserted_are_widened(activation):
 
 def test_new_layers_may_learn_at_another_rate():
     X, y = waves()
-    settings = {"hidden_layer_sizes": (6,), "schedule": AtEpochs((5,)), "tau": 0, "max_iter": 10, "random_state": 0}
+    settings = {
+        "hidden_layer_sizes": (6,),
+        "schedule": AtEpochs((5,)),
+        "tau": 0,
+        "alpha": 1e-4,
+        "max_iter": 10,
+        "random_state": 0,
+    }
     usual = SensLIRegressor(**settings).fit(X, y)
     slow = SensLIRegressor(**settings, new_layer_rate=1e-8).fit(X, y)
     np.testing.assert_allclose(slow.coefs_[1], np.eye(6), atol=1e-6)  # the inserted layer has not moved
