@@ -55,8 +55,8 @@ class PiecewiseLinear(BaseEstimator):
     --------
     >>> from sklearn.datasets import make_friedman1
     >>> from skgrow import GrowingRegressor
-    >>> X, y = make_friedman1(200, noise=0.5, random_state=0)
-    >>> est = GrowingRegressor(random_state=0).fit(X, y)
+    >>> X, y = make_friedman1(500, noise=0.5, random_state=0)
+    >>> est = GrowingRegressor(max_neurons=6, random_state=0).fit(X, y)
     >>> [len(knots) for knots in est.knots_]
     [5, 5, 5, 0, 0, 0, 0, 0, 0, 0]
     """
