@@ -715,6 +715,7 @@ def look_at_numbers(report, estimator, predicted):
     for name, value in sorted(vars(estimator).items()):
         number = isinstance(value, float | np.floating | np.ndarray) and np.asarray(value).dtype.kind == "f"
         is_nan = (name == "noise_variance_" and not estimator._loss().has_variance) or name == "log_evidence_"
+        is_nan = is_nan or (name == "growth_indicator_noise_" and "penalty" in case.params)
         if name.endswith("_") and number and not is_nan and not finite(value):
             report.add("non-finite", f"{name} = {value}")
     if not finite(estimator.loss_curve_):

@@ -315,8 +315,8 @@ class SensLIRegressor(Inserting, NetworkRegressor):
     >>> from sklearn.datasets import make_friedman1
     >>> from skgrow import SensLIRegressor
     >>> X, y = make_friedman1(n_samples=200, random_state=0)
-    >>> reg = SensLIRegressor(hidden_layer_sizes=(20,), schedule="every", max_layers=2, alpha=1e-4, random_state=0).fit(X, y)
-    >>> reg.architecture_
+    >>> reg = SensLIRegressor(hidden_layer_sizes=20, schedule="every", max_layers=2, alpha=1e-4, random_state=0)
+    >>> reg.fit(X, y).architecture_
     (10, 20, 20, 1)
     """
 
