@@ -56,7 +56,7 @@ def test_two_values_are_a_line_and_few_values_get_a_knot_each():
 def test_a_number_of_knots_is_that_number_for_every_feature_of_more_values():
     X, y = made(300, lambda X: X[:, 0])
     X[:, 1], X[:, 2], X[:, 3] = X[:, 1] > 0, np.round(X[:, 2]), 1.0
-    assert features_with_knots(PiecewiseLinear(n_knots=7).of(problem(X, y))) == {0: 7, 2: 3, 4: 7, 5: 7}
+    assert features_with_knots(PiecewiseLinear(n_knots=np.int64(7)).of(problem(X, y))) == {0: 7, 2: 3, 4: 7, 5: 7}
 
 
 @pytest.mark.parametrize("n_knots", [2, "many", 4.5])
