@@ -17,9 +17,9 @@ among so many candidates. So few rows, and features that act linearly or only to
 from __future__ import annotations
 
 import math
-from numbers import Integral
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import Tensor
@@ -67,7 +67,7 @@ class PiecewiseLinear(BaseEstimator):
 
     def check(self) -> None:
         """Raise ValueError for a number of knots that is not possible."""
-        if self.n_knots != "auto" and not (isinstance(self.n_knots, Integral) and self.n_knots >= 3):
+        if self.n_knots != "auto" and not (isinstance(self.n_knots, int | np.integer) and self.n_knots >= 3):
             raise ValueError(f"n_knots must be 'auto' or at least 3; got {self.n_knots!r}.")
 
     def of(self, problem: Problem) -> Spline | None:
