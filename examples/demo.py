@@ -57,7 +57,7 @@ def compare(title, growing, X, X_test, y, y_test):
         seconds = time.perf_counter() - started
         network = model.regressor_[-1] if isinstance(model, TransformedTargetRegressor) else model
         predicted = model.predict(X_test)
-        neurons, error = network.coefs_[0].shape[1], root_mean_squared_error(y_test, predicted)
+        neurons, error = network.coefs_[-1].shape[0], root_mean_squared_error(y_test, predicted)
         lines.append(f"{name:<27}{neurons:>8}{error:>15.4g}{r2_score(y_test, predicted):>12.5f}{seconds:>9.2f}")
     print_path(growing)
     print(f"\n{'held out':<27}{'neurons':>8}{'RMSE':>15}{'R^2':>12}{'seconds':>9}")
@@ -72,12 +72,13 @@ def print_path(est):
     data is estimated in the same units, and decides.
     """
     print(f"fitted: {est.activation_}")
-    print("  activation  stage             neurons  params  train loss  estimated  log evidence  indicator  seconds")
+    columns = "stage             neurons  params  train loss  estimated  log evidence  indicator  seconds"
+    print(f"  {'activation':<22}{columns}")
     for row in est.history_:
         stage = row["action"] if row["accepted"] else f"{row['action']} (undone)"
         evidence, indicator = row["log_evidence"], row.get("indicator", np.nan)
         print(
-            f"  {row['activation']:<12}{stage:<18}{row['architecture'][1]:>7}{row['n_parameters']:>8}"
+            f"  {row['activation']:<22}{stage:<18}{row['architecture'][-2]:>7}{row['n_parameters']:>8}"
             f"{row['train_loss']:>12.3e}{-row['criterion']:>11.3e}"
             f"{'' if np.isnan(evidence) else f'{evidence:.1f}':>14}"
             f"{'' if np.isnan(indicator) else f'{indicator:.3f}':>11}{row['time']:>9.2f}"

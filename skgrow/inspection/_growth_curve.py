@@ -248,8 +248,14 @@ def _column(history: Sequence[dict[str, Any]], name: str, known: dict[str, str],
     if name not in known:
         raise ValueError(f"{parameter} must be one of {list(known)}; got {name!r}.")
     if name == "neurons":
-        return np.array([sum(row["architecture"][1:-1]) for row in history], dtype=float)
+        return np.array([_n_neurons(row) for row in history], dtype=float)
     return np.array([row.get(name, np.nan) for row in history], dtype=float)
+
+
+def _n_neurons(row: dict[str, Any]) -> int:
+    """Return the number of hidden neurons of a row; those of an encoding are none."""
+    encoded = ", " in row.get("activation", "")
+    return sum(row["architecture"][2 if encoded else 1 : -1])
 
 
 def _computed(history: Sequence[dict[str, Any]]) -> list[str]:

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from skgrow import (
     GrowingClassifier,
     GrowingRegressor,
+    GrowthCurveDisplay,
     MGOptRegressor,
     PreconditionedMLPClassifier,
     PreconditionedMLPRegressor,
@@ -93,6 +94,14 @@ def test_kinks_of_many_features_need_fewer_neurons_with_knots():
         for encoding in ("auto", None)
     ]
     assert 1 - scores[0] < 0.2 * (1 - scores[1])
+
+
+def test_neurons_are_those_that_were_grown(fitted):
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    display = GrowthCurveDisplay.from_estimator(fitted, x="neurons")
+    assert display.ax_.get_xlim()[1] < 2 * QUICK["max_neurons"]
 
 
 def test_the_loss_is_that_of_the_stored_network(fitted, data):
