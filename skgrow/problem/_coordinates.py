@@ -155,8 +155,7 @@ class Spline(Coordinates):
 
     def _ramps(self, Z: Tensor) -> Tensor:
         lower = self._lower
-        low, high = self.knot[lower], self.knot[lower + 1]
-        return ((Z[:, self.feature[lower]] - low) / (high - low)).clamp(0, 1)
+        return ramp(Z[:, self.feature[lower]], self.knot[lower], self.knot[lower + 1])
 
     def of(self, Z: Tensor) -> Tensor:
         """Return the inputs and the ramps, shape (n, n_features + n_ramps)."""
@@ -227,6 +226,11 @@ class Spline(Coordinates):
         """Return the means and scales of the knots' features, one for those that are constant."""
         shift, scale = (a.to(self.knot)[self.feature] for a in (units.x_mean, units.x_scale))
         return shift, scale.where(scale.isfinite(), torch.ones_like(scale))
+
+
+def ramp(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
+    """Return the functions that rise from zero to one between two knots each: tensors that broadcast."""
+    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def coordinates_of(arrays: dict[str, Any] | None, units: Units | None, like: Tensor) -> Coordinates | None:

@@ -27,7 +27,7 @@ from torch import Tensor
 from skgrow._tolerances import SPANNED_SQUARE, TINY
 from skgrow.networks import MLP, Activation
 from skgrow.problem._constants import ENCODING
-from skgrow.problem._coordinates import Spline
+from skgrow.problem._coordinates import Spline, ramp
 from skgrow.problem._samples import weighted_quantiles
 
 if TYPE_CHECKING:
@@ -113,11 +113,6 @@ def knots_of(x: Tensor, g: Tensor, n_knots: int) -> Tensor | None:
     return values if len(values) > 2 else None
 
 
-def ramps(x: Tensor, knots: Tensor) -> Tensor:
-    """Return the ramps between knots of one feature, shape (n, n_knots - 1)."""
-    return ((x[:, None] - knots[:-1]) / knots.diff()).clamp(0, 1)
-
-
 def _chosen(problem: Problem) -> dict[int, Tensor]:
     """Return the knots of the features that get some."""
     d, c = problem.X.shape[1], problem.Y.shape[1]
@@ -172,7 +167,8 @@ class _Additive:
         return A
 
     def _ramps(self, j: int, n_knots: int) -> Tensor:
-        return self._without(self.root * ramps(self.X[:, j], self._grid(j, n_knots)))
+        knots = self._grid(j, n_knots)
+        return self._without(self.root * ramp(self.X[:, j : j + 1], knots[:-1], knots[1:]))
 
     def _grid(self, j: int, n_knots: int) -> Tensor:
         found = knots_of(self.X[:, j], self.g, n_knots)
