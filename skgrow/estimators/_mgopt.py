@@ -246,7 +246,7 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"adam", "sgd", "lbfgs"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.
@@ -542,7 +542,7 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"adam", "sgd", "lbfgs"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum, or L-BFGS.

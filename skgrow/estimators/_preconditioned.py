@@ -99,7 +99,7 @@ class PreconditionedMLPRegressor(Preconditioned, NetworkRegressor):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="sgd"
         Mini-batches of SGD with Nesterov momentum, or of Adam; without a preconditioner also L-BFGS,
@@ -350,7 +350,7 @@ class PreconditionedMLPClassifier(Preconditioned, NetworkClassifier):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="sgd"
         Mini-batches of SGD with Nesterov momentum, or of Adam; without a preconditioner also L-BFGS,

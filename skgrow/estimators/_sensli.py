@@ -153,7 +153,7 @@ class SensLIRegressor(Inserting, NetworkRegressor):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPRegressor`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.
@@ -451,7 +451,7 @@ class SensLIClassifier(Inserting, NetworkClassifier):
         L2 penalty on weights and hidden biases, in the units of :class:`~sklearn.neural_network.MLPClassifier`.
         ``"auto"`` sets it by the evidence (MacKay 1992) between descents, on the Gauss-Newton matrix or, where that is
         expensive, on its Kronecker approximation. Then the stage of largest evidence is returned if no validation data
-        judge; with a number it is the stage of least objective.
+        judge; with a number it is the stage of least objective. Fewer than ten distinct rows get 1e-4.
 
     solver : {"auto", "lm", "lbfgs", "adam", "sgd"} or Solver, default="adam"
         Mini-batches of Adam or of SGD with Nesterov momentum; L-BFGS; Levenberg-Marquardt for small networks.

@@ -49,6 +49,8 @@ class PenaltyConstants:
     short_turns, short_iterations : int
         Turns of one stage, and iterations of each turn but the last, if networks of given layers are trained stage by
         stage (decision 32).
+    of_few_rows : float
+        Penalty of networks of given layers on rows too few for the evidence: that of ``MLPRegressor`` (decision 32).
     largest_power, decades : int
         Of a linear model the largest penalty tried is this power of ten times the largest sum of squares, and there are
         so many, a decade apart: they bracket the first fixed point from above (decision 8).
@@ -67,6 +69,7 @@ class PenaltyConstants:
     turn_iterations: int = 25
     short_turns: int = 20
     short_iterations: int = 10
+    of_few_rows: float = 1e-4
     largest_power: int = 1
     decades: int = 10
     smaller_penalties: int = 3

@@ -57,6 +57,9 @@ class Budgets:
     dense_neurons, dense_work : int, float
         Classes are judged by the exact Gauss-Newton matrix if, at so many neurons, it takes no more operations than
         this, else by its Kronecker approximation (decision 12).
+    evidence_rows : int
+        Distinct rows from which on the evidence sets the penalty of networks of given layers: fewer are as probable as
+        noise, whatever they say (decision 32).
     spanned_rows : int
         Rows up to which coordinates in their span take the place of features that are more (decision 9).
     linear_work : float
@@ -83,6 +86,7 @@ class Budgets:
     repeated_work: float = 5e8
     dense_neurons: int = 20
     dense_work: float = 1e10
+    evidence_rows: int = 10
     spanned_rows: int = 2000
     linear_work: float = 1e11
     evidence_parameters: int = 3000
@@ -182,7 +186,7 @@ class Regime:
     @property
     def curvature(self) -> type[Curvature]:
         """What the evidence sees, and second-order methods if it sets the penalty."""
-        if self.settings.alpha != "auto":
+        if not self.rule.follows:
             return DenseCurvature
         work = gauss_newton_work(self.n, self.c, self.settings.template(self.d, self.c).n_parameters)
         return DenseCurvature if work <= BUDGETS.repeated_work else SampledKroneckerCurvature
@@ -203,11 +207,14 @@ class Regime:
     @property
     def rule(self) -> FixedAlpha:
         """Who sets the strength of the penalty."""
-        return BetweenDescents() if self.settings.alpha == "auto" else FixedAlpha()
+        found = self.settings.alpha == "auto" and self.n >= BUDGETS.evidence_rows
+        return BetweenDescents() if found else FixedAlpha()
 
     def first_alpha(self, d: int) -> float:  # noqa: ARG002
         """Return the strength of the penalty at the start, for d inputs."""
-        return self.settings.loss.first_alpha if self.settings.alpha == "auto" else float(self.settings.alpha)
+        if self.settings.alpha != "auto":
+            return float(self.settings.alpha)
+        return self.settings.loss.first_alpha if self.rule.follows else PENALTY.of_few_rows
 
     @property
     def dtype(self) -> torch.dtype:

@@ -1,5 +1,7 @@
 """The evidence sets the penalty of networks of given layers: what it does to noise, and to what was asked for."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 from sklearn.base import is_classifier
@@ -53,6 +55,16 @@ def test_labels_without_reason_are_not_learned(estimator):
     assert np.abs(P[:, 1] - 0.5).mean() < 0.2
     X, y = make_blobs(100, 2, centers=2, cluster_std=0.5, random_state=0)
     assert estimator.fit(X, y).score(X, y) > 0.9
+
+
+@pytest.mark.parametrize("n_bits", [2, 3])
+@pytest.mark.parametrize("estimator", [SensLIClassifier, MGOptClassifier, PreconditionedMLPClassifier])
+def test_parity_is_learned_from_its_table(estimator, n_bits):
+    X = np.array(list(product([0.0, 1.0], repeat=n_bits)))
+    y = X.sum(axis=1) % 2
+    model = estimator(random_state=0).fit(X, y)
+    assert model.score(X, y) == 1.0
+    assert model.alpha_ == 1e-4
 
 
 @pytest.mark.parametrize("estimator", [*REGRESSORS, *CLASSIFIERS], **NAMED)
