@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, cast
 
 import numpy as np
@@ -18,9 +19,13 @@ from skgrow.problem._reduction import CHUNKS, rows_within
 #: (decision 2); above, sorting gets expensive.
 _MAX_MERGED = 200_000
 
-#: Share of pairs of rows with equal inputs whose targets differ, from which on repeated rows are observations and not
-#: copies (decision 2).
-_DIFFERENT = 0.05
+#: Repeated rows are observations, not copies, if chance explains this share of them: pairs of rows with equal inputs
+#: differ in their targets this often compared with all pairs, or independent columns would agree so often (decision 29).
+_BY_CHANCE = 0.05
+
+#: Pairs of rows that agree in every single column, for each pair of equal rows, at least, for the latter to be chance: a
+#: column that tells all rows apart is repeated by copies only (decision 29).
+_AGREEING = 2.0
 
 #: Whole numbers up to which every one is a double.
 _LARGEST_COUNT = 2.0**53
@@ -42,6 +47,12 @@ _QUARTILES_OF_NORMAL = 1.349
 
 #: About so many rows estimate the scale of the noise: a median needs no more (decision 14).
 _MAX_NEIGHBOURS = 5000
+
+
+def _agreeing(w: Tensor, place: Tensor | None = None) -> float:
+    """Return twice the number of pairs of rows in the same place, of rows that stand for w each; each its own if None."""
+    groups = w if place is None else w.new_zeros(int(place.max()) + 1).index_add_(0, place, w)
+    return float((groups * (groups - 1)).clamp_min(0).sum())
 
 
 def _writable(array: Any) -> Any:
@@ -123,9 +134,9 @@ class Samples:
         :math:`(\sum_i w_i)^2 / \sum_i w_i^2` (Kish 1965), the number of rows if all are equal. A row that was
         repeated is taken for one observation, since a copy brings no news.
 
-        If rows of equal inputs differ in their targets, in :data:`_DIFFERENT` of the pairs at least, a repeated row is
-        no copy: inputs and targets have few values, and observations agree by chance. Then whole numbers, divided by
-        their greatest common divisor, count. An emphasis f of observations w leaves
+        Where inputs and targets have few values, rows agree by chance, and a repeated row is no copy. It shows in rows
+        of equal inputs, which then differ in their targets, or in columns that would make as many equal rows if they
+        were independent. Then whole numbers, divided by their greatest common divisor, count. An emphasis f of observations w leaves
         :math:`(\sum_i w_i f_i)^2 / \sum_i w_i f_i^2` of them.
 
         If samples were ``chosen``, as the nodes of a quadrature and points of a boundary, each is one observation.
@@ -158,10 +169,28 @@ class Samples:
             return None
         w = w / np.gcd.reduce(w.to("cpu").numpy().astype(np.int64))
         new = (self.X[1:] != self.X[:-1]).any(1)  # equal inputs lie one after the other
-        place = torch.cat([new.new_zeros(1), new]).cumsum(0)
-        groups = w.new_zeros(len(w)).index_add_(0, place, w)
-        pairs, equal = float((groups * (groups - 1)).clamp_min(0).sum()), float((w * (w - 1)).sum())
-        return w if pairs - equal >= _DIFFERENT * pairs > 0 else None
+        inputs = torch.cat([new.new_zeros(1), new]).cumsum(0)
+        targets = torch.unique(self.Y, dim=0, return_inverse=True)[1]
+        total, equal = float(w.sum()), _agreeing(w)
+        pairs, alike = (_agreeing(w, place) for place in (inputs, targets))
+        differ = 1 - equal / pairs if pairs else 0.0
+        may_differ = 1 - alike / (total * (total - 1)) if total > 1 else 0.0
+        return w if differ >= _BY_CHANCE * may_differ > 0 or self._repeat_by_chance(w) else None
+
+    def _repeat_by_chance(self, w: Tensor) -> bool:
+        """Return whether columns of few values explain why rows of weight w are equal, as if they were independent."""
+        rows = slice(None, None, max(1, len(w) // _MAX_NEIGHBOURS))
+        w, X, Y = w[rows], self.X[rows], self.Y[rows]
+        total, equal = float(w.sum()), _agreeing(w)
+        if not equal:
+            return False
+        expected, targets = total * (total - 1), torch.unique(Y, dim=0, return_inverse=True)[1]
+        for column in chain([targets], X.unbind(1)):
+            agree = _agreeing(w, torch.unique(column, return_inverse=True)[1])
+            expected *= agree / (total * (total - 1))
+            if agree < _AGREEING * equal or expected < _BY_CHANCE * equal:
+                return False
+        return True
 
     def split(
         self, fraction: float, generator: torch.Generator, strata: Tensor | None = None

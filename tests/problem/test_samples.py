@@ -76,6 +76,30 @@ def test_in_a_table_of_few_values_rows_that_agree_by_chance_are_observations(sca
     assert torch.equal(found.weight, found.repeats)
 
 
+def test_rare_targets_agree_by_chance_too():
+    rng = np.random.default_rng(0)
+    X = (rng.random((600, 4)) < 0.1).astype(float)
+    y = (rng.random(600) < 0.03).astype(float)
+    assert float(observed(X, y).weight.sum()) == 600
+
+
+def test_a_rule_on_features_of_few_values_is_seen_by_every_row():
+    rng = np.random.default_rng(0)
+    X = (rng.random((600, 6)) < 0.15).astype(float)
+    y = np.maximum(X[:, 0], X[:, 1])  # rows of equal inputs have equal targets
+    assert float(observed(X, y).weight.sum()) == 600
+
+
+@pytest.mark.parametrize("few", [0, 1, 3])
+def test_a_column_that_tells_rows_apart_is_repeated_by_copies_only(few):
+    rng = np.random.default_rng(0)
+    X = np.c_[rng.normal(size=200), (rng.random((200, few)) < 0.1)]
+    y = (X[:, 0] > 0).astype(float)
+    rows = rng.integers(0, 200, 400)
+    n = np.bincount(rows)
+    assert float(observed(X[rows], y[rows]).weight.sum()) == pytest.approx(400**2 / (n @ n))
+
+
 def test_class_weights_do_not_count():
     X, y = drawn(100)
     y = (y > 1).astype(float)
