@@ -156,6 +156,14 @@ class LogEvidence(Criterion):
             raise ValueError("criterion='evidence' needs alpha > 0; got alpha=0, which criterion='gcv' allows.")
         return self
 
+    def becomes_best(self, trained: Any, best: Any, accepted: bool, problem: Problem) -> bool:
+        """Whether a trained network takes the place of the best one: of classes none whose penalty is held.
+
+        Laplace's evidence of separable classes has no maximum: it grows as the penalty falls.
+        """
+        held = problem.rule.sets_penalty and not trained.problem.rule.sets_penalty and problem.loss.known_dispersion
+        return not held and super().becomes_best(trained, best, accepted, problem)
+
     def error(self, trained: Any) -> float:
         """Return generalised cross-validation: the evidence estimates no error."""
         return math.inf if trained.evidence is None else trained.evidence.gcv

@@ -109,6 +109,8 @@ class GrowthPolicy:
         self.origin: Trained | None = None
         self.anew: Trained | None = None
         self.anew_row, self.rule = -1, FixedAlpha()
+        #: The last network grown with that penalty, if the evidence is asked again after every growth.
+        self.held: Trained | None = None
         self._refitted: tuple[Problem, MLP, MLP] | None = None
 
     def act(self, current: Trained, best: Trained, history: History) -> Action | None:
@@ -124,12 +126,14 @@ class GrowthPolicy:
             self.refining = True
             if self.anew is not None:
                 best.problem = best.problem.ruled(self.rule)
-                if best.row >= self.anew_row and self.rule.sets_penalty:
-                    return Action("penalty", best.network, self.anew, must_gain=True, problem=best.problem)
+                if best.row >= self.anew_row and self.rule.sets_penalty and self.held is None:
+                    return self._asked_again(best, self.anew)
         return self._refinement(best)
 
     def _growth(self, current: Trained, best: Trained, history: History) -> Action | None:
         last = history[-1]
+        if self.anew is not None and current.problem.loss.known_dispersion:
+            return self._anew_by_evidence(current, self.anew, best, last)
         if self.expensive and not last["accepted"]:
             self.stop_reason = "undone"
             return None
@@ -156,9 +160,7 @@ class GrowthPolicy:
             return None
         if not begins and (best.row >= self.anew_row or not history[-1]["accepted"]):
             return None
-        least = GROWTH.least_left * (self.origin or base).loss
-        n_above = 0 if begins else GROWTH.noise_draws // 2
-        if not exceeds_noise(base, self.search, self.block_size, least=least, n_above=n_above):
+        if not self._exceeds_noise(base, n_above=0 if begins else GROWTH.noise_draws // 2):
             return None
         problem = base.problem
         if begins:
@@ -166,6 +168,30 @@ class GrowthPolicy:
                 base = self.origin
             self.anew, self.anew_row, self.rule = base, len(history), problem.rule
             problem = replace(problem.rule.held(problem), support=0.0)
+        return self._grow_anew(base, problem)
+
+    def _anew_by_evidence(self, current: Trained, anew: Trained, best: Trained, last: dict[str, Any]) -> Action | None:
+        """Ask the evidence again after every growth with the small penalty, until it prefers the wider network.
+
+        Networks of classes can not be compared before: the evidence of a network that interpolates is large.
+        """
+        if last["action"] == "grow" and last["accepted"]:
+            self.held = current
+            return self._asked_again(current, anew)
+        goes_on = last["action"] == "penalty" and best.row < self.anew_row
+        if not goes_on or self.held is None or not self._exceeds_noise(self.held, n_above=GROWTH.noise_draws // 2):
+            return None
+        return self._grow_anew(self.held, self.held.problem)
+
+    def _asked_again(self, grown: Trained, anew: Trained) -> Action:
+        """Let the evidence set the penalty of a network grown with a small one; it has to gain."""
+        return Action("penalty", grown.network, anew, must_gain=True, problem=grown.problem.ruled(self.rule))
+
+    def _exceeds_noise(self, base: Trained, *, n_above: int) -> bool:
+        least = GROWTH.least_left * (self.origin or base).loss
+        return exceeds_noise(base, self.search, self.block_size, least=least, n_above=n_above)
+
+    def _grow_anew(self, base: Trained, problem: Problem) -> Action | None:
         room = self.max_neurons - sum(base.network.layer_sizes[1:-1])
         proposals = self.proposals(base.network, problem) if room > 0 else []
         if not proposals:
