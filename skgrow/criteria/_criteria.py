@@ -165,8 +165,10 @@ class LogEvidence(Criterion):
         return not held and super().becomes_best(trained, best, accepted, problem)
 
     def error(self, trained: Any) -> float:
-        """Return generalised cross-validation: the evidence estimates no error."""
-        return math.inf if trained.evidence is None else trained.evidence.gcv
+        """Return the leave-one-out loss, or generalised cross-validation: the evidence estimates no error."""
+        if math.isfinite(trained.loo):
+            return float(trained.loo)
+        return math.inf if trained.evidence is None else float(trained.evidence.gcv)
 
     def of_average(self, mean: Any, estimate: float) -> float:  # noqa: ARG002
         """Return the log evidence of the average."""
@@ -195,9 +197,9 @@ class Validation(Criterion):
         """Return the loss on the validation data."""
         return float(self.problem.data_loss(network))
 
-    def of_average(self, mean: Any, estimate: float) -> float:  # noqa: ARG002
-        """Return minus the loss of the average on the validation data."""
-        return -mean.validation_loss
+    def of_average(self, mean: Any, estimate: float) -> float:
+        """Return minus the loss of the average on the validation data; the estimate if it has seen them."""
+        return -mean.validation_loss if math.isfinite(mean.validation_loss) else -estimate
 
 
 class Objective(Criterion):

@@ -4,7 +4,7 @@ from skgrow.growth._average import average_of, averaged, combine, combine_member
 from skgrow.growth._certificate import CertificatePolicy, constant_network, duality_gap, path_norm, polar_maximum
 from skgrow.growth._exact import exact_neuron
 from skgrow.growth._layers import append_inside, linearised_refit
-from skgrow.growth._linear import linear_model
+from skgrow.growth._linear import linear_model, linear_model_by_validation
 from skgrow.growth._member import Member
 from skgrow.growth._noise import exceeds_noise, permuted_shares
 from skgrow.growth._polar import ascend, polar_value
@@ -40,6 +40,7 @@ __all__ = [
     "exceeds_noise",
     "grow",
     "linear_model",
+    "linear_model_by_validation",
     "linearised_refit",
     "path_norm",
     "permuted_shares",

@@ -82,7 +82,9 @@ def averaged(members: Sequence[Trained], shares: Sequence[float], criterion: Cri
     """
     network = average([member.network for member in members], shares)
     problem = of_average([member.problem for member in members], shares)
-    loss, validation_loss = float(problem.data_loss(network)), criterion.validation_loss(network)
+    held_out = all(math.isfinite(member.validation_loss) for member in members)  # or all rows were trained on
+    loss = float(problem.data_loss(network))
+    validation_loss = criterion.validation_loss(network) if held_out else math.nan
     mean = Trained(network, problem, problem, loss, math.nan, None, validation_loss)
     unit = per_observation(problem.loss, problem.total_weight, network.layer_sizes[-1])
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import cast
+
 from skgrow.criteria import Criterion
 from skgrow.growth._constants import GROWTH
 from skgrow.networks import MLP, Activation
 from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, Problem
 from skgrow.solvers import output_gauss_newton, refit_output
-from skgrow.training import Trained, first_fixed_point, measured
+from skgrow.training import Trained, by_leave_one_out, falling_penalties, first_fixed_point, measured
 
 
 def linear_model(problem: Problem, criterion: Criterion) -> Trained:
     """Return the linear model, a network without hidden layer.
 
     If the evidence sets the penalty, it is the fixed point met first from large penalties, see
-    :func:`skgrow.training.first_fixed_point`.
+    :func:`skgrow.training.first_fixed_point`, and of classes less as long as the leave-one-out loss falls.
 
     Parameters
     ----------
@@ -30,14 +33,53 @@ def linear_model(problem: Problem, criterion: Criterion) -> Trained:
     """
     d, c = problem.X.shape[1], problem.Y.shape[1]
     network = MLP((d, c), problem.X.new_zeros((d + 1) * c), Activation("identity"))
-    if problem.rule.sets_penalty:
-        problem, network = _with_penalty(problem, network)
-    return measured(_minimised(network, problem), problem, criterion)
+    if not problem.rule.sets_penalty:
+        return measured(_minimised(network, problem), problem, criterion)
+    problem, network = _with_penalty(problem, network)
+    trained = measured(_minimised(network, problem), problem, criterion)
+    if not problem.loss.known_dispersion or trained.evidence is None:
+        return trained
+    return by_leave_one_out(trained, lambda model, on: measured(_minimised(model.network, on), on, criterion))
+
+
+def linear_model_by_validation(
+    problem: Problem, criterion: Criterion, descended: Callable[[MLP, Problem], MLP]
+) -> Trained:
+    """Return the linear model with the penalty, of some a decade apart, that validation data prefer.
+
+    Penalties fall until two in turn are no better.
+
+    Parameters
+    ----------
+    problem : Problem
+        Without operator.
+    criterion : Criterion
+        With validation data.
+    descended : callable
+        ``descended(network, problem)`` is a network of a smaller objective.
+    """
+    d, c = problem.X.shape[1], problem.Y.shape[1]
+    network = MLP((d, c), problem.X.new_zeros((d + 1) * c), Activation("identity"))
+    best, failures = None, 0
+    for alpha in falling_penalties(_largest(problem)):
+        network = descended(network, problem.at(alpha).ruled(FixedAlpha()))
+        trained = measured(network, problem.at(alpha).ruled(FixedAlpha()), criterion)
+        failures += 1
+        if best is None or criterion.gains(trained, best, problem):
+            best, failures = trained, 0
+        if failures == 2:
+            break
+    return cast(Trained, best)
+
+
+def _largest(problem: Problem) -> float:
+    """Return the largest sum of squares of a feature."""
+    return problem.total_weight * float((problem.g @ problem.X.square()).max())
 
 
 def _with_penalty(problem: Problem, network: MLP) -> tuple[Problem, MLP]:
     """Return the problem of the best penalty, and a network next to its minimum."""
-    largest = problem.total_weight * float((problem.g @ problem.X.square()).max())
+    largest = _largest(problem)
     if not largest > 0:  # all inputs are zero
         return problem.ruled(FixedAlpha()), network
     # of squares it is the same everywhere

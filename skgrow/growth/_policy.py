@@ -171,15 +171,17 @@ class GrowthPolicy:
         return self._grow_anew(base, problem)
 
     def _anew_by_evidence(self, current: Trained, anew: Trained, best: Trained, last: dict[str, Any]) -> Action | None:
-        """Ask the evidence again after every growth with the small penalty, until it prefers the wider network.
+        """Ask the evidence again after every growth with the small penalty, as long as it prefers the wider network.
 
         Networks of classes can not be compared before: the evidence of a network that interpolates is large.
         """
         if last["action"] == "grow" and last["accepted"]:
             self.held = current
             return self._asked_again(current, anew)
-        goes_on = last["action"] == "penalty" and best.row < self.anew_row
-        if not goes_on or self.held is None or not self._exceeds_noise(self.held, n_above=GROWTH.noise_draws // 2):
+        goes_on = best.row < self.anew_row or best is current
+        if last["action"] != "penalty" or not goes_on or self.held is None:
+            return None
+        if not self._exceeds_noise(self.held, n_above=GROWTH.noise_draws // 2):
             return None
         return self._grow_anew(self.held, self.held.problem)
 

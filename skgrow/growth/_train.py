@@ -17,7 +17,7 @@ from skgrow.growth._average import combine, combine_members
 from skgrow.growth._certificate import CertificatePolicy, constant_network
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._ensemble import Grown, Structure, grow_members, of_member, require_fitting, starts_of
-from skgrow.growth._linear import linear_model
+from skgrow.growth._linear import linear_model, linear_model_by_validation
 from skgrow.growth._member import Member
 from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._race import RaceMonitor
@@ -36,6 +36,7 @@ from skgrow.training import (
     StageMonitor,
     Task,
     Trained,
+    by_leave_one_out,
     completed,
     descend,
     fit,
@@ -174,8 +175,7 @@ class _Growth:
     @property
     def is_shallow(self) -> bool:
         """Whether networks of one hidden layer are grown, which the linear model may join."""
-        depths = {len(self.settings.sizes), *(start.depth for start in self.starts.values())}
-        return not self.regime.is_expensive and depths == {1}
+        return {len(self.settings.sizes), *(start.depth for start in self.starts.values())} == {1}
 
     def result(self) -> Result:
         """Grow all members, combine them, and say what is known of the outcome."""
@@ -189,7 +189,7 @@ class _Growth:
         grown = [network for member in members for network in member.networks]
         line = None
         if self.is_shallow and settings.averages and ((None, "identity") in self.starts or not self.stopped):
-            line = self._line(min(member.best for member in members))
+            line = self._line(max(min(map(self._error, member.networks)) for member in members))
         with task.threads():
             best = completed(lambda: self._combined(members, line))
         if best.parts:
@@ -209,7 +209,7 @@ class _Growth:
         starts = [_Start(name, *pairs[0], network) for name, network in fitted.items()] or [
             _Start(activation.name, *pair) for pair in pairs for activation in settings.activations
         ]
-        may_average = self.is_shallow and len(starts) > 1
+        may_average = self.is_shallow and len(starts) > 1 and not self.regime.is_expensive
         widths = [0 if start.network is None else start.network.layer_sizes[1] for start in starts]
         line_before = self.starts.get((None, "identity"))
         room = settings.max_neurons - (line_before.layer_sizes[1] if line_before is not None and fitted else 0)
@@ -254,7 +254,7 @@ class _Growth:
         """Return the average of all members, each of which is that of its networks and the linear model."""
         found = []
         for member in members:
-            joins = line is not None and line.trained.criterion >= member.best
+            joins = line is not None and self._error(line) <= min(map(self._error, member.networks))
             found.append(
                 combine(
                     member.networks,
@@ -352,12 +352,37 @@ class _Growth:
             row = history[best.row]
             row |= policy.known_indicators(best.network, best.problem, row)
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
+        judged = problem.loss.known_dispersion and criterion.needs_evidence and best.evidence is not None
+        if judged and problem.rule.sets_penalty and task.operator is None and not monitor.stopped:
+            best = self._with_less_penalty(best, solver, criterion, history, monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
                 self._refit(task, best, solver, history, monitor)
             except KeyboardInterrupt:
                 interrupted(monitor)
         return best
+
+    def _with_less_penalty(
+        self, best: Trained, solver: Solver, criterion: Criterion, history: History, monitor: Monitor
+    ) -> Trained:
+        """Lower the penalty of a network of classes as long as its leave-one-out loss falls."""
+        schedule, max_iter = self.settings.schedule, self.settings.max_iter
+
+        def trained_on(trained: Trained, problem: Problem) -> Trained:
+            state = descend(trained.network, problem, solver, schedule, max_iter=max_iter, monitor=monitor.aside())
+            return measured(state.network, problem, criterion, state)
+
+        try:
+            found = by_leave_one_out(best, trained_on)
+        except KeyboardInterrupt:
+            interrupted(monitor)
+            return best
+        history[best.row]["loo"] = found.loo
+        if found.problem is not best.problem:
+            row = history[best.row] | {"action": "penalty", "parent": best.row, "stop_reason": None}
+            found = replace(found, row=len(history))
+            history.append(row | found.entries(criterion))
+        return found
 
     def _certified(
         self,
@@ -395,13 +420,18 @@ class _Growth:
         row = history[best.row] | {"action": "refit", "parent": None, "stop_reason": None, "validation_loss": math.nan}
         best.network, best.row = state.network, len(history)
         best.loss = row["train_loss"] = float(problem.data_loss(best.network))
+        best.validation_loss = math.nan
         history.append(row)
 
-    def _line(self, least: float) -> Member | None:
-        """Return the linear model, or the additive one, if its criterion is at least so large, else None."""
+    def _error(self, member: Member) -> float:
+        """Return the estimated error of a network on new data."""
+        return self._criterion(member.task).error(member.trained)
+
+    def _line(self, largest: float) -> Member | None:
+        """Return the linear model, or the additive one, if its estimated error is no larger, else None."""
         found = [line for line in map(self._linear, self.tasks) if line is not None]
-        line = max(found, key=lambda member: member.trained.criterion, default=None)
-        if line is None or not line.trained.criterion >= least:
+        line = min(found, key=self._error, default=None)
+        if line is None or not self._error(line) <= largest:
             return None
         task, (d, *_, c) = line.task, line.network.layer_sizes
         room = MLP((d, 0, c), torch.zeros_like(line.network.biases[0]), Activation("relu"))
@@ -419,11 +449,13 @@ class _Growth:
         problem, criterion = self._problem(task, smooth=True)
         n, d, c = problem.n_samples, problem.X.shape[1], problem.Y.shape[1]
         too_wide = problem.operator is not None or c > self.settings.max_neurons
-        if too_wide or not self.regime.fits_linear_model(n, c, (d + 1) * c):
+        expensive = self.regime.is_expensive
+        if too_wide or not (expensive or self.regime.fits_linear_model(n, c, (d + 1) * c)):
             return None
         try:
             with task.threads():
-                plain = linear_model(problem, criterion)
+                model = partial(self._line_by_validation, task) if expensive else linear_model
+                plain = model(problem, criterion)
         except torch.linalg.LinAlgError:
             return None
         except KeyboardInterrupt:
@@ -438,6 +470,22 @@ class _Growth:
         self.history.append(row)
         StageMonitor(task, self.report, line.label).stage(row, trained.network)
         return line
+
+    def _line_by_validation(self, task: Task, problem: Problem, criterion: Criterion) -> Trained:
+        """Return the linear model whose penalty validation data prefer, trained on all rows in the end."""
+        solver = self.settings.solver.seeded(task.generator())
+
+        def descended(network: MLP, on: Problem) -> MLP:
+            state = descend(network, on, solver, Plateau(), max_iter=self.settings.max_iter, monitor=Monitor())
+            return cast(MLP, state.network)
+
+        line = linear_model_by_validation(problem, criterion, descended)
+        if task.everything is None:
+            return line
+        everything = task.problem(task.everything, penalty=line.problem.penalty, support=GROWTH.kink_support)
+        network = descended(cast(MLP, line.network), everything)
+        loss = float(everything.data_loss(network))
+        return replace(line, network=network, loss=loss, validation_loss=math.nan)
 
     def _row_of_average(self, best: Member) -> dict[str, Any]:
         """Return the row of an average, made from that of the member of largest weight."""

@@ -19,11 +19,11 @@ from skgrow.problem._reduction import CHUNKS, rows_within
 #: (decision 2); above, sorting gets expensive.
 _MAX_MERGED = 200_000
 
-#: Repeated rows are observations, not copies, if chance explains this share of them: pairs of rows with equal inputs
-#: differ in their targets this often compared with all pairs, or independent columns would agree so often (decision 29).
+#: Repeated rows are observations, not copies, if chance explains this share of them: rows of equal inputs differ in
+#: their targets so often compared with any two, or independent columns would make so many equal rows (decision 29).
 _BY_CHANCE = 0.05
 
-#: Pairs of rows that agree in every single column, for each pair of equal rows, at least, for the latter to be chance: a
+#: Pairs of rows that agree in each single column, for every pair of equal rows, at least, for these to be chance: a
 #: column that tells all rows apart is repeated by copies only (decision 29).
 _AGREEING = 2.0
 
@@ -50,7 +50,7 @@ _MAX_NEIGHBOURS = 5000
 
 
 def _agreeing(w: Tensor, place: Tensor | None = None) -> float:
-    """Return twice the number of pairs of rows in the same place, of rows that stand for w each; each its own if None."""
+    """Return twice the number of pairs of rows in the same place, each in its own if None, of rows that stand for w."""
     groups = w if place is None else w.new_zeros(int(place.max()) + 1).index_add_(0, place, w)
     return float((groups * (groups - 1)).clamp_min(0).sum())
 
@@ -136,7 +136,8 @@ class Samples:
 
         Where inputs and targets have few values, rows agree by chance, and a repeated row is no copy. It shows in rows
         of equal inputs, which then differ in their targets, or in columns that would make as many equal rows if they
-        were independent. Then whole numbers, divided by their greatest common divisor, count. An emphasis f of observations w leaves
+        were independent. Then whole numbers, divided by their greatest common divisor, count. An emphasis f of
+        observations w leaves
         :math:`(\sum_i w_i f_i)^2 / \sum_i w_i f_i^2` of them.
 
         If samples were ``chosen``, as the nodes of a quadrature and points of a boundary, each is one observation.

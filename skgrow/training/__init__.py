@@ -15,7 +15,16 @@ from skgrow.training._loop import (
     warn_unconverged,
 )
 from skgrow.training._monitor import STOP_REASONS, Monitor, Report, StageMonitor
-from skgrow.training._penalty_rules import BetweenDescents, ByEvidence, InRounds, first_fixed_point, lowered, of_average
+from skgrow.training._penalty_rules import (
+    BetweenDescents,
+    ByEvidence,
+    InRounds,
+    by_leave_one_out,
+    falling_penalties,
+    first_fixed_point,
+    lowered,
+    of_average,
+)
 from skgrow.training._regime import BUDGETS, GrowthRegime, Regime, is_evidence_cheap, resolve_device
 from skgrow.training._result import Progress, Result
 from skgrow.training._schedules import AtEpochs, Every, Plateau, Schedule, TargetLoss
@@ -48,8 +57,10 @@ __all__ = [
     "TargetLoss",
     "Task",
     "Trained",
+    "by_leave_one_out",
     "completed",
     "descend",
+    "falling_penalties",
     "first_fixed_point",
     "fit",
     "interrupted",

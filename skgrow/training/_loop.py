@@ -72,6 +72,8 @@ class Trained:
         Of the solver.
     row : int
         Of the history.
+    loo : float
+        Leave-one-out loss, NaN if it was not asked for beside the criterion.
     """
 
     network: Any
@@ -83,6 +85,7 @@ class Trained:
     validation_loss: float
     state: Any = None
     row: int = 0
+    loo: float = math.nan
 
     @property
     def alpha(self) -> float:
@@ -104,7 +107,7 @@ class Trained:
             "validation_loss": self.validation_loss,
             "log_evidence": math.nan if known is None else known.log_evidence,
             "gcv": math.nan if known is None else known.gcv,
-            "loo": math.nan,
+            "loo": self.loo,
             "alpha": self.alpha,
             "criterion": self.criterion,
         } | criterion.entries(self)

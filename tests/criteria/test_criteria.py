@@ -108,7 +108,8 @@ def test_the_error_is_an_estimate_of_the_loss_on_new_data(criterion):
     expected = trained.evidence.gcv if isinstance(criterion, LogEvidence) else -trained.criterion
     assert criterion.error(trained) == expected
     if isinstance(criterion, LogEvidence):
-        assert criterion.error(SimpleNamespace(evidence=None)) == math.inf
+        assert criterion.error(replace(trained, loo=0.3)) == 0.3  # what is known beside it
+        assert criterion.error(replace(trained, evidence=None)) == math.inf
 
 
 def test_averages_are_judged_by_the_estimate_but_for_what_is_known_of_them():

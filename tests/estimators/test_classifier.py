@@ -411,6 +411,27 @@ def test_penalty_grows_where_the_weights_needed_are_small():
     assert alphas[0] > 3 * alphas[1] > 0  # 4.2 and 0.56
 
 
+@pytest.mark.parametrize(("n", "d"), [(24, 3), (100, 300)])
+def test_few_rows_are_not_learned_by_heart(n, d):
+    """With a small penalty the evidence of a network that interpolates is large."""
+    rng = np.random.default_rng(0)
+    X, w = rng.normal(size=(n + 500, d)), rng.normal(size=d) / np.sqrt(d)
+    y = (X @ w + 0.5 * rng.normal(size=n + 500) > 0).astype(int)
+    est = GrowingClassifier(random_state=0).fit(X[:n], y[:n])
+    assert log_loss(y[n:], est.predict_proba(X[n:])) < 0.72  # of chance .69, by heart 1.2
+
+
+def test_the_linear_model_joins_where_networks_are_expensive():
+    rng = np.random.default_rng(0)
+    W, X = rng.normal(size=(60, 20)), rng.normal(size=(900, 60))
+    y = (X @ W + rng.gumbel(size=(900, 20))).argmax(1)
+    est = GrowingClassifier(encoding=None, max_neurons=60, max_stage_iter=30, random_state=0).fit(X[:600], y[:600])
+    assert "identity" in est.hidden_activations_[0]
+    found = log_loss(y[600:], est.predict_proba(X[600:]), labels=range(20))
+    peers = [LogisticRegression(C=C).fit(X[:600], y[:600]).predict_proba(X[600:]) for C in (0.1, 0.3, 1.0)]
+    assert found < 1.05 * min(log_loss(y[600:], peer, labels=range(20)) for peer in peers)
+
+
 def test_separable_classes_leave_everything_finite():
     X = np.linspace(-1, 1, 40)[:, None]
     y = (X[:, 0] > 0).astype(int)

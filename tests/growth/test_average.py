@@ -1,6 +1,7 @@
 """The average of networks: its weights, and what is estimated of it."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -103,8 +104,13 @@ def test_an_average_is_never_estimated_worse_than_its_networks_in_the_mean(name,
 def test_with_validation_data_the_loss_there_is_the_criterion():
     _, first, second = trained_networks(*LOSSES["squared error"])
     other = trained_networks(SquaredError(), LOSSES["squared error"][1][::-1].copy())[0]
-    mean = averaged([first, second], [0.4, 0.6], Validation(other))
+    judge = Validation(other)
+    judged = [replace(one, validation_loss=judge.validation_loss(one.network)) for one in (first, second)]
+    mean = averaged(judged, [0.4, 0.6], judge)
     assert mean.validation_loss == -mean.criterion == float(other.data_loss(mean.network))
+    estimated = averaged([first, second], [0.4, 0.6], judge)  # trained on all rows in the end
+    assert math.isnan(estimated.validation_loss)
+    assert estimated.criterion == averaged([first, second], [0.4, 0.6], GCV()).criterion
 
 
 def test_the_average_of_a_network_with_itself_is_that_network():

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit
 from sklearn.datasets import load_wine, make_regression
 from sklearn.linear_model import BayesianRidge, LogisticRegression, PoissonRegressor, Ridge
 
 from skgrow.criteria import GCV, LeaveOneOut, LogEvidence, Validation, evidence
-from skgrow.growth import linear_model
+from skgrow.growth import linear_model, linear_model_by_validation
 from skgrow.problem import L2, CrossEntropy, Logistic, Poisson, Problem, SquaredError
 from skgrow.training import ByEvidence
 
@@ -121,3 +122,42 @@ def test_validation_data_judge_if_there_are_any(d):
     problem, validation = problem_of(X[:15], Y[:15], penalty=L2(0.1)), problem_of(X[15:], Y[15:])
     found = linear_model(problem, Validation(validation))
     assert found.validation_loss == -found.criterion == pytest.approx(float(validation.data_loss(found.network)))
+
+
+def classes(n, slope, seed=0):
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 3))
+    return X, (rng.random(n) < expit(slope * X[:, 0])).astype(float)
+
+
+def test_weights_of_separable_classes_have_no_size():
+    X, y = classes(100, 1e6)
+    found = linear_model(problem_of(X, y, loss=Logistic(), penalty=L2(1.0), rule=ByEvidence()), LogEvidence())
+    new, labels = classes(1000, 1e6, seed=1)
+    outputs = found.network(torch.as_tensor(new))[:, 0].numpy()
+    assert np.logaddexp(0, -(2 * labels - 1) * outputs).mean() < 0.02  # under the penalty of the evidence .09
+    assert found.loo < 0.05
+
+
+def test_the_leave_one_out_loss_leaves_the_penalty_of_the_evidence_where_it_is_right():
+    X, y = classes(300, 1.0)
+    problem = problem_of(X, y, loss=Logistic(), penalty=L2(1.0), rule=ByEvidence())
+    found = linear_model(problem, LogEvidence())
+    fixed = problem_of(X, y, loss=Logistic(), penalty=L2(found.alpha / Logistic.plug_in_factor))
+    there = linear_model(fixed, LogEvidence()).network
+    assert evidence(there, fixed, fixed.curvature_at(there)).alpha == pytest.approx(fixed.alpha, rel=0.5)
+
+
+@pytest.mark.parametrize("slope", [0.3, 3.0])
+def test_validation_data_choose_a_penalty_near_the_best(slope):
+    (X, y), (X_val, y_val) = classes(60, slope), classes(2000, slope, seed=1)
+    held_out = problem_of(X_val, y_val, loss=Logistic())
+    problem = problem_of(X, y, loss=Logistic(), penalty=L2(1.0), rule=ByEvidence())
+
+    def descended(network, on):
+        return linear_model(on, GCV()).network
+
+    found = linear_model_by_validation(problem, Validation(held_out), descended)
+    peers = [LogisticRegression(C=C).fit(X, y).predict_log_proba(X_val) for C in np.logspace(-4, 3, 15)]
+    best = min(-logs[np.arange(2000), y_val.astype(int)].mean() for logs in peers)
+    assert -found.criterion < best + 0.01
