@@ -72,6 +72,11 @@ def linear_model_by_validation(
     return cast(Trained, best)
 
 
+def refitted(plain: Trained, problem: Problem, criterion: Criterion) -> Trained:
+    """Return a linear model trained on another problem."""
+    return measured(_minimised(cast(MLP, plain.network).like(problem.X), problem), problem, criterion)
+
+
 def _largest(problem: Problem) -> float:
     """Return the largest sum of squares of a feature."""
     return problem.total_weight * float((problem.g @ problem.X.square()).max())

@@ -78,6 +78,10 @@ class GrowthPolicy:
     expensive : bool
         Whether a fit is expensive: then the indicator is taken from the block proposed, without a search of its own,
         and a growth that was undone ends growing.
+    budget : str
+        What ends growth when there is no room left.
+    insists : bool
+        Whether growth begins anew if it ends with more in the residual than in noise.
     """
 
     descend: Callable[[MLP, Problem], tuple[MLP, Problem]]
@@ -96,6 +100,7 @@ class GrowthPolicy:
     merge_tol: float = 1e-6
     expensive: bool = False
     budget: str = "max_neurons"
+    insists: bool = True
 
     def __post_init__(self) -> None:
         self.stop_reason: str | None = None
@@ -156,7 +161,7 @@ class GrowthPolicy:
         """
         base, begins = (best, True) if self.anew is None else (current, False)
         allowed = ("criterion", "min_decrease", "no_proposal", "undone") if begins else ("criterion",)
-        if self.expensive or self.stop_reason not in allowed:
+        if self.expensive or not self.insists or self.stop_reason not in allowed:
             return None
         if not begins and (best.row >= self.anew_row or not history[-1]["accepted"]):
             return None

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 
 from skgrow.criteria import Criterion
-from skgrow.growth._average import combine, combine_members
+from skgrow.growth._average import average_of, combine, combine_members
 from skgrow.growth._certificate import CertificatePolicy, constant_network
 from skgrow.growth._constants import GROWTH
 from skgrow.growth._ensemble import Grown, Structure, grow_members, of_member, require_fitting, starts_of
-from skgrow.growth._linear import linear_model, linear_model_by_validation
+from skgrow.growth._linear import linear_model, linear_model_by_validation, refitted
 from skgrow.growth._member import Member
 from skgrow.growth._policy import GrowthPolicy
 from skgrow.growth._race import RaceMonitor
@@ -65,7 +65,11 @@ def train(task: Task, settings: GrowthSettings, report: Report | None = None) ->
     """
     encoded = task.encoded(settings.encoding)
     tasks = [task] if encoded is task else [task, encoded]
-    return _Growth(tasks, settings, report).result()
+    levels = task.regime.levels(task.samples.X.shape[0]) if task.previous is None else []
+    if len(levels) < 2:
+        return _Growth(tasks, settings, report).result()
+    first = [on.of_rows(levels[0]) for on in tasks]
+    return _Growth(first, settings, report, levels=levels[1:], full=tasks).result()
 
 
 def grow(task: Task, settings: GrowthSettings, network: Network, problem: Problem, generator: Any) -> Any:
@@ -81,8 +85,17 @@ def grow(task: Task, settings: GrowthSettings, network: Network, problem: Proble
 
 
 def _policy(
-    task: Task, settings: GrowthSettings, solver: Solver, max_neurons: int, monitor: Monitor, generator: torch.Generator
+    task: Task,
+    settings: GrowthSettings,
+    solver: Solver,
+    max_neurons: int,
+    monitor: Monitor,
+    generator: torch.Generator,
+    *,
+    rough: bool = False,
+    goes_on: bool = False,
 ) -> GrowthPolicy:
+    """Return the policy of a network: of one that goes on with more rows and is ``rough``, or then ``goes_on``."""
     regime, search = cast(GrowthRegime, task.regime), settings.search
     rough = Plateau(tol=GROWTH.rough_tol, patience=GROWTH.rough_patience)
 
@@ -98,15 +111,16 @@ def _policy(
         block_size=regime.block_size(n, d, 1 if task.operator is not None else task.samples.Y.shape[1]),
         max_neurons=max_neurons,
         max_extensions=search.max_extensions,
-        n_exchanges=regime.n_exchanges,
+        n_exchanges=0 if rough or goes_on else regime.n_exchanges,
         merge_tol=search.merge_tol,
-        patience=settings.patience,
+        patience=1 if goes_on else settings.patience,
         min_decrease=settings.min_decrease,
         generator=generator,
         relax=regime.relaxes,
         grow_layer=settings.grow_layer,
         n_penalties=regime.n_penalties,
         expensive=regime.is_expensive,
+        insists=not goes_on,
     )
 
 
@@ -122,12 +136,14 @@ class _Start:
     """What a network is grown from: name of its activation, what it is trained on, and a network that there is.
 
     The member of an ensemble is trained on weighted rows, and judged on the ``whole`` task, of all rows as they are.
+    ``before`` is the row of the history of a network that has grown on fewer rows.
     """
 
     name: str
     task: Task
     whole: Task
     network: MLP | None = None
+    before: int | None = None
 
     @property
     def label(self) -> str:
@@ -150,6 +166,8 @@ class _Growth:
         Of the member of an ensemble that is grown.
     alphas : dict
         Penalties that are given, by the label of the start.
+    levels, full : sequence of int, of Task
+        Numbers of rows that networks are trained on after those of the tasks, and the tasks of all rows.
     """
 
     def __init__(
@@ -159,10 +177,13 @@ class _Growth:
         report: Report | None,
         number: int = 0,
         alphas: dict[str, float] | None = None,
+        levels: Sequence[int] = (),
+        full: Sequence[Task] = (),
     ) -> None:
         self.wholes, (self.tasks, self.settings) = tasks, of_member(number, tasks, settings)
         self.task = task = self.tasks[0]
         self.report, self.number, self.alphas = report, number, alphas or {}
+        self.levels, self.full = levels, full
         self.regime: GrowthRegime = task.regime
         self.starts = starts_of(task.previous, settings.structure)
         self.history: list[dict[str, Any]] = []
@@ -192,6 +213,8 @@ class _Growth:
             line = self._line(max(min(map(self._error, member.networks)) for member in members))
         with task.threads():
             best = completed(lambda: self._combined(members, line))
+        if self.levels and not self.stopped:
+            best = self._on_more_rows(best)
         if best.parts:
             self.history.append(completed(lambda: self._row_of_average(best)))
             completed(lambda: self._report_average(best))
@@ -267,6 +290,57 @@ class _Growth:
             )
         return combine_members(found, self._criterion)
 
+    # more rows ---------------------------------------------------------------------------------------------
+
+    def _on_more_rows(self, best: Member) -> Member:
+        """Return the average of the same networks, trained on more and more rows, and in the end on all."""
+        full = {id(task): whole for task, whole in zip(self.wholes, self.full, strict=True)}
+        parts = [(part, full[id(part.task)]) for part in best.parts or [best]]
+        widths = [part.width for part, _ in parts]
+        for i, (part, whole) in enumerate(parts):
+            for rows in self.levels:
+                if self.stopped:
+                    break
+                task = whole if rows == self.levels[-1] else whole.of_rows(rows)
+                grows = part.plain is None and rows <= BUDGETS.cascade_factor * BUDGETS.cascade_rows
+                room = self.settings.max_neurons - sum(widths) + part.width if grows else part.width
+                self.task, self.regime = task, cast(GrowthRegime, task.regime)
+                with task.threads():
+                    part = self._line_on(part, task) if part.plain is not None else self._further(part, task, room)
+                widths[i] = part.width
+            parts[i] = part, whole
+        self.task, self.regime = self.full[0], cast(GrowthRegime, self.full[0].regime)
+        with self.task.threads():
+            return completed(lambda: average_of([part for part, _ in parts], self._criterion))
+
+    def _further(self, part: Member, task: Task, max_neurons: int) -> Member:
+        """Return a network trained on more rows, on which it may grow on, with the penalty that it has."""
+        self.alphas = {part.label: part.trained.alpha}
+        network = cast(MLP, part.trained.network).like(task.samples.X)
+        try:
+            further = self._member(_Start(part.name, task, task, network, part.trained.row), max_neurons)
+        except KeyboardInterrupt:
+            interrupted()
+            self.stopped, self.stop_reason = True, "interrupted"
+            return part
+        finally:
+            self.alphas = {}
+        further.stop_reason = self.stop_reason or part.stop_reason
+        return further
+
+    def _line_on(self, line: Member, task: Task) -> Member:
+        """Return the linear model trained on more rows, with the penalty that it has."""
+        problem = task.problem(penalty=line.problem.penalty, support=GROWTH.kink_support)
+        plain = refitted(
+            replace(line.trained, network=line.plain), problem, self._criterion(task).suited_to(problem, smooth=True)
+        )
+        row = self.history[line.trained.row] | {"action": "rows", "parent": line.trained.row}
+        trained = replace(
+            plain, network=linear(plain.network.weights[0], plain.network.biases[0]), row=len(self.history)
+        )
+        self.history.append(row | trained.entries(self._criterion(task)))
+        return Member(trained, "identity", task, plain=cast(MLP, plain.network), number=None)
+
     # problems ----------------------------------------------------------------------------------------------
 
     def _criterion(self, task: Task) -> Criterion:
@@ -294,14 +368,15 @@ class _Growth:
         history = History()
         grown = self._certified if self.settings.certifies else self._grown
         trained = grown(start, max_neurons, monitor, history)
-        if self.alphas:
+        if self.alphas and start.whole is not start.task:
             trained = completed(lambda: self._on_all_rows(trained, start), monitor)
         if self.regime.is_expensive and not monitor.beaten:
             self.rival = [row["criterion"] for row in history]
         offset = len(self.history)
         for row in history:
             parent = row["parent"]
-            place = None if parent is None else parent + offset
+            place = start.before if parent is None else parent + offset
+            row["action"] = "rows" if parent is None and start.before is not None else row["action"]
             self.history.append(row | {"activation": start.label, "member": self.number, "parent": place})
         trained.row += offset
         self.loss_curve += monitor.loss_curve
@@ -327,7 +402,16 @@ class _Growth:
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
-        policy = _policy(task, settings, solver, max_neurons, monitor, generator)
+        policy = _policy(
+            task,
+            settings,
+            solver,
+            max_neurons,
+            monitor,
+            generator,
+            rough=bool(self.levels),
+            goes_on=start.before is not None,
+        )
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"
         policy.n_penalties *= start.label not in self.alphas
         if before is None or 0 in before.layer_sizes[1:-2]:  # behind a layer without neurons new ones would see nothing

@@ -200,21 +200,36 @@ class Samples:
 
         One row of each stratum stays in the training part. If that leaves no others, there is no validation part.
         """
+        order, last = self._stratified(generator, strata)
+        n = len(order)
+        n_val = min(n - last, max(1, round(fraction * n)))
+        return self.rows(order[n_val:]), self.rows(order[:n_val]) if n_val else None
+
+    def drawn(self, n: int, generator: torch.Generator, strata: Tensor | None = None) -> Samples:
+        """Return n rows drawn at random, at least one of each stratum and as many of it as its share asks for."""
+        order, last = self._stratified(generator, strata)
+        return self.rows(torch.cat([order[len(order) - last :], order[: max(n - last, 0)]]))
+
+    def _stratified(self, generator: torch.Generator, strata: Tensor | None) -> tuple[Tensor, int]:
+        """Return the rows in a random order whose parts have the share of every stratum; one of each comes last."""
         n = len(self.X)
         order = torch.randperm(n, generator=generator)
         kind = order.new_zeros(n) if strata is None else strata.to("cpu")[order]
         size, by_kind = kind.bincount(), kind.argsort(stable=True)
         rank = torch.empty_like(order)
         rank[by_kind] = torch.arange(n) - (size.cumsum(0) - size)[kind[by_kind]]
-        drawn = torch.where(rank + 1 < size[kind], (rank + 0.5) / size[kind], torch.inf)
-        order = order[drawn.argsort(stable=True)].to(self.X.device)
-        n_val = min(int(drawn.isfinite().sum()), max(1, round(fraction * n)))
-        return self.rows(order[n_val:]), self.rows(order[:n_val]) if n_val else None
+        place = torch.where(rank + 1 < size[kind], (rank + 0.5) / size[kind], torch.inf)
+        return order[place.argsort(stable=True)].to(self.X.device), int(place.isinf().sum())
 
     def rows(self, rows: Tensor) -> Samples:
         """Return some of the rows."""
         cut = (None if a is None else a[rows] for a in (self.weight, self.emphasis, self.repeats))
         return Samples(self.X[rows], self.Y[rows], *cut)
+
+    def to(self, dtype: torch.dtype) -> Samples:
+        """Return the samples in a precision."""
+        parts = (self.X, self.Y, self.weight, self.emphasis, self.repeats)
+        return self if self.X.dtype == dtype else Samples(*(None if a is None else a.to(dtype) for a in parts))
 
     def noise_scale(self) -> float:
         """Return a robust standard deviation of the noise: of differences between nearest neighbours, over root two.

@@ -70,6 +70,9 @@ class Budgets:
     covariance_parameters : int
         Parameters up to which the covariance of all of them is kept for ``return_std``; beyond, of the output layer's
         (decision 10).
+    cascade_rows, cascade_factor : int, int
+        Rows on which networks grow first if there are more than twice as many, and how many times as many the next ones
+        are; on these they may grow on, on more they are only trained (decision 33).
     samples_per_weight : int
         Samples behind each weight of a large block (decision 4).
     small_block, large_block, output_block : int
@@ -92,6 +95,8 @@ class Budgets:
     evidence_parameters: int = 3000
     evidence_work: float = 4e11
     covariance_parameters: int = 2000
+    cascade_rows: int = 4000
+    cascade_factor: int = 4
     samples_per_weight: int = 10
     small_block: int = 3
     large_block: int = 6
@@ -273,6 +278,15 @@ class GrowthRegime(Regime):
     def encodes(self) -> bool:
         """Whether features may be encoded: not for the certificate, which is one of a single hidden layer."""
         return super().encodes and not self.certifies
+
+    def levels(self, n: int) -> list[int]:
+        """Return the numbers of rows that networks are trained on one after the other, the last one of n."""
+        rows, found = BUDGETS.cascade_rows, []
+        if self.settings.n_members == 1 and self.settings.operator is None and not self.certifies:
+            while 2 * rows < n:
+                found.append(rows)
+                rows *= BUDGETS.cascade_factor
+        return [*found, n]
 
     def spanned(self, n: int, d: int) -> bool:
         """Whether that is so of n samples and d features: for penalised weights nothing is lost."""

@@ -181,6 +181,13 @@ class Task:
             return task
         return replace(task, previous=settings.trainable(task.from_raw(data.previous)))
 
+    def of_rows(self, n: int) -> Task:
+        """Return the task on n of its training rows, drawn at random, with the choices for so many."""
+        regime = replace(self.regime, n=n)
+        samples = self.samples.drawn(n, self.generator(), self.loss.strata(self.samples.Y)).to(regime.dtype)
+        held_out = None if self.held_out is None else self.held_out.to(regime.dtype)
+        return replace(self, samples=samples, held_out=held_out, everything=None, regime=regime)
+
     def on(self, coordinates: Coordinates) -> Task:
         """Return the task of networks on coordinates of the inputs."""
 
