@@ -156,18 +156,18 @@ class GrowthPolicy:
             return None
         if not begins and (best.row >= self.anew_row or not history[-1]["accepted"]):
             return None
-        least = GROWTH.least_left * (self.origin or base).loss
+        judged, problem = base, base.problem
+        if begins and self.origin is not None and best.loss > GROWTH.little_explained * self.origin.loss:
+            base = self.origin
+        room = self.max_neurons - sum(base.network.layer_sizes[1:-1])
+        least = GROWTH.least_left * (self.origin or judged).loss
         n_above = 0 if begins else GROWTH.noise_draws // 2
-        if not exceeds_noise(base, self.search, self.block_size, least=least, n_above=n_above):
+        if room <= 0 or not exceeds_noise(judged, self.search, self.block_size, least=least, n_above=n_above):
             return None
-        problem = base.problem
         if begins:
-            if self.origin is not None and best.loss > GROWTH.little_explained * self.origin.loss:
-                base = self.origin
             self.anew, self.anew_row, self.rule = base, len(history), problem.rule
             problem = replace(problem.rule.held(problem), support=0.0)
-        room = self.max_neurons - sum(base.network.layer_sizes[1:-1])
-        proposals = self.proposals(base.network, problem) if room > 0 else []
+        proposals = self.proposals(base.network, problem)
         if not proposals:
             return None
         self.stages += 1
