@@ -145,7 +145,7 @@ class GrowthPolicy:
         proposals = self.proposals(current.network, current.problem)
         decrease = max((p.block.score for p in proposals), default=0.0)
         last |= self.indicators(current.network, current.problem, proposals)
-        room = self.max_neurons - sum(current.network.layer_sizes[1:-1])
+        room = self._room(current)
         self.stop_reason = self._ended(current, last, proposals, decrease, room)
         if self.stop_reason is not None:
             return self._insistence(current, best, history)
@@ -165,12 +165,12 @@ class GrowthPolicy:
             return None
         if not begins and (best.row >= self.anew_row or not history[-1]["accepted"]):
             return None
-        if not self._exceeds_noise(base, n_above=0 if begins else GROWTH.noise_draws // 2):
+        judged, problem = base, base.problem
+        if begins and self.origin is not None and best.loss > GROWTH.little_explained * self.origin.loss:
+            base = self.origin
+        if self._room(base) <= 0 or not self._exceeds_noise(judged, n_above=0 if begins else GROWTH.noise_draws // 2):
             return None
-        problem = base.problem
         if begins:
-            if self.origin is not None and best.loss > GROWTH.little_explained * self.origin.loss:
-                base = self.origin
             self.anew, self.anew_row, self.rule = base, len(history), problem.rule
             problem = replace(problem.rule.held(problem), support=0.0)
         return self._grow_anew(base, problem)
@@ -186,7 +186,7 @@ class GrowthPolicy:
         goes_on = best.row < self.anew_row or best is current
         if last["action"] != "penalty" or not goes_on or self.held is None:
             return None
-        if not self._exceeds_noise(self.held, n_above=GROWTH.noise_draws // 2):
+        if self._room(self.held) <= 0 or not self._exceeds_noise(self.held, n_above=GROWTH.noise_draws // 2):
             return None
         return self._grow_anew(self.held, self.held.problem)
 
@@ -198,13 +198,15 @@ class GrowthPolicy:
         least = GROWTH.least_left * (self.origin or base).loss
         return exceeds_noise(base, self.search, self.block_size, least=least, n_above=n_above)
 
+    def _room(self, base: Trained) -> int:
+        return self.max_neurons - sum(base.network.layer_sizes[1:-1])
+
     def _grow_anew(self, base: Trained, problem: Problem) -> Action | None:
-        room = self.max_neurons - sum(base.network.layer_sizes[1:-1])
-        proposals = self.proposals(base.network, problem) if room > 0 else []
+        proposals = self.proposals(base.network, problem)
         if not proposals:
             return None
         self.stages += 1
-        return self._grow(base, problem, proposals, room)
+        return self._grow(base, problem, proposals, self._room(base))
 
     def _ended(
         self, current: Trained, last: dict[str, Any], proposals: list[Proposal], decrease: float, room: int

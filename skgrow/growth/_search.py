@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from sklearn.base import BaseEstimator
@@ -340,8 +342,8 @@ class PolarSearch(Search):
             gains = (moments.square().sum(-1) * factor).flatten()
             places = gains.topk(min(kept, part.shape[0] * K)).indices
             pool_favour.append(factor.flatten()[places])
-            pool_features.append(features.flatten(0, 1)[places])
-            pool_neurons.append(part.flatten(0, 1)[places])
+            pool_features.append(features.flatten(0, 1).index_select(0, places))
+            pool_neurons.append(part.flatten(0, 1).index_select(0, places))
         score, chosen = _one_by_one(torch.cat(pool_features), target, torch.cat(pool_favour), size)
         return (score, torch.cat(pool_neurons)[chosen]) if score > best_score else (best_score, best)
 
@@ -350,7 +352,7 @@ class PolarSearch(Search):
         """Weighted features without their part in the span of Q, normalised; zero if nothing is left."""
         flat = features.flatten(0, 1)  # neurons in rows: what follows runs along rows
         before = flat.square().sum(-1)
-        flat -= (flat @ Q) @ Q.T
+        flat.addmm_(flat @ Q, Q.T, alpha=-1)
         norms = flat.square().sum(-1)
         usable = norms > SPANNED_SQUARE * before
         flat *= (usable / norms.clamp_min(TINY).sqrt())[:, None]
@@ -417,26 +419,23 @@ def _one_by_one(features: Tensor, target: Tensor, favour: Tensor, size: int) -> 
     """
     inner = features @ target
     left = features.square().sum(1)  # squared norms of what is left of each candidate
-    taken: list[Tensor] = []
-    chosen: list[Tensor] = []
+    directions, overlaps = features.new_empty(size, features.shape[1]), features.new_empty(size, len(features))
+    chosen: list[int] = []
     score = 0.0
-    for _ in range(size):
-        gains = torch.where(left > CHOSEN_SQUARE, inner.square().sum(1) / left.clamp_min(TINY), torch.zeros_like(left))
-        pick = (gains * favour).argmax()
+    for i in range(size):
+        gains = torch.where(left > CHOSEN_SQUARE, inner.square().sum(1) / left, 0.0)
+        pick = int((gains * favour).argmax())
         gain = float(gains[pick])
         if not gain > 0:
             break
         score += gain
         chosen.append(pick)
-        direction = features[pick].clone()
-        for other in taken:
-            direction -= (direction @ other) * other
-        direction /= torch.linalg.vector_norm(direction)
-        taken.append(direction)
-        overlap = features @ direction
+        direction = torch.addmv(features[pick], directions[:i].T, overlaps[:i, pick], alpha=-1)
+        directions[i] = direction = direction / torch.linalg.vector_norm(direction)
+        overlaps[i] = overlap = features @ direction
         left = left - overlap.square()
         inner = inner - overlap[:, None] * (direction @ target)
-    return score, torch.stack(chosen) if chosen else torch.empty(0, dtype=torch.long, device=features.device)
+    return score, torch.tensor(chosen, dtype=torch.long, device=features.device)
 
 
 def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Tensor]:
@@ -460,33 +459,51 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
     size = min(size, K)
     eye = SUBSET_RIDGE * torch.eye(K, dtype=gram.dtype, device=gram.device)
     gram = gram + eye + torch.diag_embed((gram.diagonal(dim1=1, dim2=2) == 0).to(gram.dtype))
-    n_subsets = 1
-    for i in range(size):
-        n_subsets = n_subsets * (K - i) // (i + 1)
-    if n_subsets * size**2 <= GROWTH.most_subset_entries:
-        subsets = torch.tensor(list(itertools.combinations(range(K), size)), device=gram.device)
-        G = gram[:, subsets[:, :, None], subsets[:, None, :]]
-        q = moments[:, subsets]
-        scores = (torch.linalg.solve(G, q) * q).sum((-2, -1))
+    if math.comb(K, size) * size**2 <= GROWTH.most_subset_entries:
+        subsets = _subsets(K, size).to(gram.device)
+        scores = _decreases(gram, moments, subsets)
         best = scores.argmax(1)
         return scores.gather(1, best[:, None])[:, 0], subsets[best]
-    rest, left = gram.clone(), moments.clone()
+    rest, left = gram, moments
     scores = gram.new_zeros(k)
     members: list[Tensor] = []
     rows = torch.arange(k, device=gram.device)
+    free = torch.ones(k, K, dtype=torch.bool, device=gram.device)
     for _ in range(size):
-        gains = left.square().sum(-1) / rest.diagonal(dim1=1, dim2=2).clamp_min(TINY)
-        gains[rest.diagonal(dim1=1, dim2=2) < LEAST_PIVOT] = -1
-        for chosen in members:
-            gains[rows, chosen] = -1
+        diagonal = rest.diagonal(dim1=1, dim2=2)
+        gains = left.square().sum(-1) / diagonal.clamp_min(TINY)
+        gains = torch.where(free & (diagonal >= LEAST_PIVOT), gains, -1.0)
         pick = gains.argmax(1)
         members.append(pick)
+        free[rows, pick] = False
         scores = scores + gains[rows, pick].clamp_min(0)
         column = rest[rows, :, pick]
-        pivot = column[rows, pick].clamp_min(TINY)
-        left = left - column[..., None] * (left[rows, pick] / pivot[:, None])[:, None, :]
-        rest = rest - column[..., None] * (column / pivot[:, None])[:, None, :]
+        share = column / column[rows, pick].clamp_min(TINY)[:, None]
+        left = left - share[..., None] * left[rows, pick][:, None, :]
+        rest = rest - column[..., None] * share[:, None, :]
     return scores, torch.stack(members, 1)
+
+
+@cache
+def _subsets(K: int, size: int) -> Tensor:
+    """Return all subsets of so many of K numbers, one a row."""
+    return torch.tensor(list(itertools.combinations(range(K), size)))
+
+
+def _decreases(gram: Tensor, moments: Tensor, subsets: Tensor) -> Tensor:
+    """Return ``q^T G^-1 q`` of all subsets of columns, shape (k, number of subsets), by one elimination for all."""
+    k, K, c = moments.shape
+    m, places = subsets.shape[1], subsets.T
+    G = gram.reshape(k, -1).index_select(1, (K * places[:, None] + places).reshape(-1)).view(k, m, m, -1)
+    q = moments.index_select(1, places.reshape(-1)).view(k, m, -1, c).movedim(-1, 2).contiguous()
+    total = gram.new_zeros(k, len(subsets))
+    for i in range(m):
+        pivot = G[:, i, i]
+        total += q[:, i].square().sum(1) / pivot
+        share = G[:, i + 1 :, i] / pivot[:, None]
+        q[:, i + 1 :].addcmul_(share[:, :, None], q[:, i, None], value=-1)
+        G[:, i + 1 :, i + 1 :].addcmul_(share[:, :, None], G[:, i, None, i + 1 :], value=-1)
+    return total
 
 
 def draw_rows(X: Tensor, g: Tensor, k: int, generator: torch.Generator) -> Tensor:

@@ -92,10 +92,10 @@ def _policy(
     monitor: Monitor,
     generator: torch.Generator,
     *,
-    rough: bool = False,
+    begins: bool = False,
     goes_on: bool = False,
 ) -> GrowthPolicy:
-    """Return the policy of a network: of one that goes on with more rows and is ``rough``, or then ``goes_on``."""
+    """Return the policy of a network: of one that ``begins`` on some of the rows, or ``goes_on`` with more."""
     regime, search = cast(GrowthRegime, task.regime), settings.search
     rough = Plateau(tol=GROWTH.rough_tol, patience=GROWTH.rough_patience)
 
@@ -111,7 +111,7 @@ def _policy(
         block_size=regime.block_size(n, d, 1 if task.operator is not None else task.samples.Y.shape[1]),
         max_neurons=max_neurons,
         max_extensions=search.max_extensions,
-        n_exchanges=0 if rough or goes_on else regime.n_exchanges,
+        n_exchanges=0 if begins or goes_on else regime.n_exchanges,
         merge_tol=search.merge_tol,
         patience=1 if goes_on else settings.patience,
         min_decrease=settings.min_decrease,
@@ -295,23 +295,28 @@ class _Growth:
     def _on_more_rows(self, best: Member) -> Member:
         """Return the average of the same networks, trained on more and more rows, and in the end on all."""
         full = {id(task): whole for task, whole in zip(self.wholes, self.full, strict=True)}
-        parts = [(part, full[id(part.task)]) for part in best.parts or [best]]
-        widths = [part.width for part, _ in parts]
-        for i, (part, whole) in enumerate(parts):
-            for rows in self.levels:
-                if self.stopped:
-                    break
-                task = whole if rows == self.levels[-1] else whole.of_rows(rows)
-                grows = part.plain is None and rows <= BUDGETS.cascade_factor * BUDGETS.cascade_rows
-                room = self.settings.max_neurons - sum(widths) + part.width if grows else part.width
-                self.task, self.regime = task, cast(GrowthRegime, task.regime)
-                with task.threads():
-                    part = self._line_on(part, task) if part.plain is not None else self._further(part, task, room)
-                widths[i] = part.width
-            parts[i] = part, whole
-        self.task, self.regime = self.full[0], cast(GrowthRegime, self.full[0].regime)
+        parts = list(best.parts or [best])
+        for i, part in enumerate(parts):
+            others = sum(part.width for part in parts) - part.width
+            parts[i] = self._through_levels(part, full[id(part.task)], self.settings.max_neurons - others)
+        self.task, self.regime = self.full[0], self.full[0].regime
         with self.task.threads():
-            return completed(lambda: average_of([part for part, _ in parts], self._criterion))
+            return completed(lambda: average_of(parts, self._criterion))
+
+    def _through_levels(self, part: Member, whole: Task, max_neurons: int) -> Member:
+        """Return a network, or the linear model, trained on more and more rows."""
+        for rows in self.levels:
+            if self.stopped:
+                break
+            self.task = whole if rows == self.levels[-1] else whole.of_rows(rows)
+            self.regime = self.task.regime
+            grows = rows <= BUDGETS.cascade_factor * BUDGETS.cascade_rows
+            with self.task.threads():
+                if part.plain is None:
+                    part = self._further(part, self.task, max_neurons if grows else part.width)
+                else:
+                    part = self._line_on(part, self.task)
+        return part
 
     def _further(self, part: Member, task: Task, max_neurons: int) -> Member:
         """Return a network trained on more rows, on which it may grow on, with the penalty that it has."""
@@ -409,7 +414,7 @@ class _Growth:
             max_neurons,
             monitor,
             generator,
-            rough=bool(self.levels),
+            begins=bool(self.levels),
             goes_on=start.before is not None,
         )
         policy.budget = "max_neurons" if max_neurons == room else "max_parameters"

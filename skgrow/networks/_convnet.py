@@ -119,11 +119,6 @@ class ConvNet(Network):
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
         return cls(image_shape, stages, dense, torch.cat(parts), activation, units, inserted)
 
-    def with_theta(self, theta: Tensor) -> ConvNet:
-        """Return the same architecture with other parameters."""
-        rest = (self.activation, self.units, self.inserted)
-        return ConvNet(self.image_shape, self.stages, self.dense, theta, *rest)
-
     def like(self, tensor: Tensor) -> ConvNet:
         """Return the network with the precision of a tensor, on its device."""
         inserted = [None if layer is None else layer.like(tensor) for layer in self.inserted]

@@ -73,10 +73,6 @@ class MLP(Network):
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
         return cls(sizes, torch.cat(parts), activation, None, inserted)
 
-    def with_theta(self, theta: Tensor) -> MLP:
-        """Return the same architecture with other parameters."""
-        return MLP(self.layer_sizes, theta, self.activation, self.smoothing, self.inserted)
-
     def with_smoothing(self, smoothing: Sequence[Tensor | None] | None) -> MLP:
         """Return the same parameters with kinks smoothed over the given half widths (None: not at all)."""
         return MLP(self.layer_sizes, self.theta, self.activation, smoothing, self.inserted)

@@ -67,14 +67,17 @@ class Network(ABC):
     ) -> None:
         self.shapes = tuple(shapes)
         self.has_bias = tuple(has_bias)
-        expected = sum(prod(shape) + shape[0] * bias for shape, bias in zip(self.shapes, self.has_bias, strict=True))
-        theta = torch.zeros(expected, dtype=torch.float64) if theta is None else theta
+        self.activation = activation
+        self._read(torch.zeros(self.slices[-1][1].stop, dtype=torch.float64) if theta is None else theta)
+
+    def _read(self, theta: Tensor) -> None:
+        """Take a vector of parameters, and cut it."""
+        expected = self.slices[-1][1].stop
         if theta.shape != (expected,):
             raise ValueError(
                 f"theta must have shape ({expected},) for layer_sizes {self.layer_sizes}; got {tuple(theta.shape)}."
             )
         self.theta = theta
-        self.activation = activation
         # made with the network and not when first used: there a transform of PyTorch may be at work, whose tensors do
         # not outlive it
         pairs = list(zip(self.slices, self.shapes, strict=True))
@@ -85,9 +88,12 @@ class Network(ABC):
 
     # the arrays --------------------------------------------------------------------------------------------
 
-    @abstractmethod
     def with_theta(self, theta: Tensor) -> Self:
         """Return the same architecture with other parameters."""
+        found = object.__new__(type(self))
+        found.__dict__.update(self.__dict__)
+        found._read(theta)
+        return found
 
     def like(self, tensor: Tensor) -> Self:
         """Return the network with the precision of a tensor, on its device."""

@@ -69,10 +69,6 @@ class ResNet(Network):
         parts = [part.reshape(-1) for pair in zip(weights, biases, strict=True) for part in pair]
         return cls(sizes, torch.cat(parts), activation, len(biases[-1]) > 0, step)
 
-    def with_theta(self, theta: Tensor) -> ResNet:
-        """Return the same architecture with other parameters."""
-        return ResNet(self.layer_sizes, theta, self.activation, self.has_bias[-1], self.step)
-
     def with_arrays(self, weights: Sequence[Tensor], biases: Sequence[Tensor]) -> ResNet:
         """Return the network of other weights and biases (length 0 if there are none)."""
         return ResNet.from_arrays(weights, biases, self.activation, self.step)

@@ -54,8 +54,8 @@ class DenseCurvature:
         return problem.linearised(network)[2]
 
     def is_finite(self) -> bool:
-        """Whether all entries are."""
-        return bool(torch.isfinite(self.gram).all())
+        """Whether all entries are: none is larger than the largest on the diagonal."""
+        return bool(torch.isfinite(self.gram.diagonal()).all())
 
     def largest(self) -> float:
         """Return the largest diagonal entry."""
@@ -71,7 +71,7 @@ class DenseCurvature:
 
         None if the sum is not positive definite to rounding.
         """
-        factor, info = torch.linalg.cholesky_ex(self.gram + torch.diag(ridge * penalised + damping))
+        factor, info = torch.linalg.cholesky_ex(_with_diagonal(self.gram, ridge * penalised + damping))
         return None if int(info) else torch.cholesky_solve(b, factor)
 
     def freeze(self, frozen: Tensor) -> None:
@@ -328,16 +328,23 @@ def _derivative_rows(d: Tensor) -> Tensor:
 Curvature = DenseCurvature | KroneckerCurvature
 
 
+def _with_diagonal(gram: Tensor, added: Tensor) -> Tensor:
+    """Return a matrix plus a diagonal one."""
+    matrix = gram.clone()
+    matrix.diagonal().add_(added)
+    return matrix
+
+
 def damped_cholesky(gram: Tensor, damping: Tensor) -> Tensor:
     """Cholesky factor of ``gram + diag(damping)``, with as much more damping as rounding makes necessary."""
     extra = float(gram.diagonal().mean()) * torch.finfo(gram.dtype).eps
-    matrix = gram + torch.diag(damping)
+    matrix = _with_diagonal(gram, damping)
     for _ in range(CHOLESKY_TRIES):
         factor, info = torch.linalg.cholesky_ex(matrix)
         if int(info) == 0:
             return factor
         extra = max(CHOLESKY_FACTOR * extra, tiny(gram.dtype))
-        matrix = matrix + extra * torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
+        matrix.diagonal().add_(extra)
     raise torch.linalg.LinAlgError("The Gauss-Newton matrix is not finite.")
 
 

@@ -228,8 +228,10 @@ class Samples:
 
     def to(self, dtype: torch.dtype) -> Samples:
         """Return the samples in a precision."""
-        parts = (self.X, self.Y, self.weight, self.emphasis, self.repeats)
-        return self if self.X.dtype == dtype else Samples(*(None if a is None else a.to(dtype) for a in parts))
+        if self.X.dtype == dtype:
+            return self
+        rest = (None if a is None else a.to(dtype) for a in (self.weight, self.emphasis, self.repeats))
+        return Samples(self.X.to(dtype), self.Y.to(dtype), *rest)
 
     def noise_scale(self) -> float:
         """Return a robust standard deviation of the noise: of differences between nearest neighbours, over root two.

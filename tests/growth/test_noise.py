@@ -170,6 +170,8 @@ def test_what_is_not_worth_the_time_is_not_compared_with_noise():
     found = trained(network, problem)
     counted = Counted()
     assert not exceeds_noise(found, counted, 3, least=found.loss, n_above=0)
+    assert counted.count == 0  # no share is larger than one
+    assert not exceeds_noise(found, counted, 3, least=0.9999 * found.loss, n_above=0)
     assert counted.count == 1
     assert exceeds_noise(found, counted, 3, least=0.5 * found.loss, n_above=0)
     assert counted.count == 2 + GROWTH.noise_draws
