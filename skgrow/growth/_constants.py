@@ -76,6 +76,11 @@ class GrowthConstants:
     rough_tol, rough_patience, rough_iterations : float, int, int
         Descents inside a growth end after so many iterations that bring less than this share of the objective, and
         after so many in all: full training follows (decision 3).
+    carried : int
+        Networks of an average that go on with more rows: more cost their time and bring little (decision 33).
+    further_tol : float
+        Relative decrease of the objective per iteration that still counts when networks go on with more rows: they are
+        next to a minimum (decision 33).
     race_rows : int
         Rows of the history of each activation before an expensive fit goes on with one: the start and one growth
         (decision 12).
@@ -130,6 +135,8 @@ class GrowthConstants:
     rough_tol: float = 5e-2
     rough_patience: int = 2
     rough_iterations: int = 25
+    carried: int = 2
+    further_tol: float = 1e-4
     race_rows: int = 2
     least_share: float = 0.05
     searched_share: float = 0.2

@@ -113,7 +113,7 @@ def _policy(
         max_extensions=search.max_extensions,
         n_exchanges=0 if begins or goes_on else regime.n_exchanges,
         merge_tol=search.merge_tol,
-        patience=1 if goes_on else settings.patience,
+        patience=1 if begins or goes_on else settings.patience,
         min_decrease=settings.min_decrease,
         generator=generator,
         relax=regime.relaxes,
@@ -125,10 +125,15 @@ def _policy(
 
 
 def _grown(
-    tasks: Sequence[Task], settings: GrowthSettings, number: int, alphas: dict[str, float], report: Report | None
+    tasks: Sequence[Task],
+    settings: GrowthSettings,
+    levels: Sequence[int],
+    number: int,
+    alphas: dict[str, float],
+    report: Report | None,
 ) -> Grown:
     """Return what one member of an ensemble grows."""
-    return _Growth(tasks, settings, report, number, alphas).grow()
+    return _Growth(tasks, settings, report, number, alphas, levels).grow()
 
 
 @dataclass(frozen=True)
@@ -202,7 +207,10 @@ class _Growth:
         """Grow all members, combine them, and say what is known of the outcome."""
         task, settings = self.task, self.settings
         require_fitting(self.starts, settings)
-        grow, problems = partial(_grown, self.tasks, settings), [self._problem(on, smooth=True)[0] for on in self.tasks]
+        grow, problems = (
+            partial(_grown, self.tasks, settings, self.levels),
+            [self._problem(on, smooth=True)[0] for on in self.tasks],
+        )
         members = []
         for member in grow_members(grow, self.tasks, problems, settings, self.report):
             self._take(member)
@@ -293,9 +301,9 @@ class _Growth:
     # more rows ---------------------------------------------------------------------------------------------
 
     def _on_more_rows(self, best: Member) -> Member:
-        """Return the average of the same networks, trained on more and more rows, and in the end on all."""
+        """Return the average of the best of the networks, trained on more and more rows, and in the end on all."""
         full = {id(task): whole for task, whole in zip(self.wholes, self.full, strict=True)}
-        parts = list(best.parts or [best])
+        parts = sorted(best.parts or [best], key=self._error)[: GROWTH.carried]
         for i, part in enumerate(parts):
             others = sum(part.width for part in parts) - part.width
             parts[i] = self._through_levels(part, full[id(part.task)], self.settings.max_neurons - others)
@@ -406,6 +414,9 @@ class _Growth:
             problem = problem.at(self.alphas[start.label]).ruled(FixedAlpha())
         d, c = task.samples.X.shape[1], problem.Y.shape[1]
         solver = settings.solver.seeded(generator)
+        schedule = settings.schedule
+        if start.before is not None:
+            solver, schedule = solver.near_minimum(), Plateau(tol=GROWTH.further_tol)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(
             task,
@@ -431,7 +442,7 @@ class _Growth:
             problem,
             solver,
             policy,
-            settings.schedule,
+            schedule,
             max_iter=settings.max_iter,
             monitor=monitor,
             history=history,

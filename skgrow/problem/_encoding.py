@@ -70,10 +70,19 @@ class PiecewiseLinear(BaseEstimator):
         if self.n_knots != "auto" and not (isinstance(self.n_knots, int | np.integer) and self.n_knots >= 3):
             raise ValueError(f"n_knots must be 'auto' or at least 3; got {self.n_knots!r}.")
 
+    def may_take(self, n_observed: float, n: int, d: int) -> bool:
+        """Whether d features of n rows, which stand for so many observations, may get knots."""
+        if self.n_knots != "auto":
+            return True
+        enough = n_observed >= ENCODING.knots[0] * ENCODING.samples_per_knot
+        return enough and min(n, _most_rows(d)) >= ENCODING.least_rows_per_feature * d
+
     def of(self, problem: Problem) -> Spline | None:
         """Return the spline for a problem, None if no feature gets knots."""
         self.check()
         X, g = problem.X, problem.g
+        if not self.may_take(problem.total_weight, *X.shape):
+            return None
         if self.n_knots == "auto":
             knots = _chosen(problem)
         else:
@@ -113,14 +122,15 @@ def knots_of(x: Tensor, g: Tensor, n_knots: int) -> Tensor | None:
     return values if len(values) > 2 else None
 
 
+def _most_rows(d: int) -> int:
+    """Return how many rows choose knots of d features, at most."""
+    return min(ENCODING.choosing_rows, ENCODING.choosing_entries // d)
+
+
 def _chosen(problem: Problem) -> dict[int, Tensor]:
     """Return the knots of the features that get some."""
     d, c = problem.X.shape[1], problem.Y.shape[1]
-    most = min(ENCODING.choosing_rows, ENCODING.choosing_entries // d)
-    if problem.total_weight < ENCODING.knots[0] * ENCODING.samples_per_knot:
-        return {}
-    if min(problem.n_samples, most) < ENCODING.least_rows_per_feature * d:
-        return {}
+    most = _most_rows(d)
     constant = MLP((d, 0, c), problem.X.new_zeros(c), Activation("identity"))
     rows = slice(None, None, math.ceil(problem.n_samples / most))
     some = problem.negative_gradient(constant)[rows]

@@ -266,7 +266,15 @@ class Units:
     log_link: bool = False
 
     @classmethod
-    def of(cls, samples: Samples, standardize: bool, kind: str = "mean", n_channels: int | None = None) -> Units:
+    def of(
+        cls,
+        samples: Samples,
+        standardize: bool,
+        kind: str = "mean",
+        n_channels: int | None = None,
+        *,
+        spread: bool = True,
+    ) -> Units:
         """Return the units of training.
 
         Parameters
@@ -281,6 +289,9 @@ class Units:
             scale, and so do constant inputs under an operator, which may see a derivative along them.
         n_channels : int, optional
             Groups of consecutive features of equal number that share their units; default: every feature its own.
+        spread : bool
+            Whether scales of heavy-tailed columns keep the bulk of their entries apart; not needed if networks may see
+            these by knots.
 
         Raises
         ------
@@ -296,7 +307,8 @@ class Units:
         g = g / g.max()
         g = g / g.sum()
         if standardize:
-            x_units = _input_units(X, g) if n_channels in (None, X.shape[1]) else _channel_units(X, g, n_channels)
+            by_column = n_channels in (None, X.shape[1])
+            x_units = _input_units(X, g, spread) if by_column else _channel_units(X, g, cast(int, n_channels))
             if kind == "size":
                 x_units = x_units[0], _or_one(x_units[1])
                 size = float((g @ Y.to(double).square()).mean().sqrt())
@@ -419,21 +431,21 @@ def _channel_units(X: Tensor, g: Tensor, n_channels: int) -> tuple[Tensor, Tenso
     return mean.repeat_interleave(pixels), scale.repeat_interleave(pixels)
 
 
-def _input_units(X: Tensor, g: Tensor) -> tuple[Tensor, Tensor]:
+def _input_units(X: Tensor, g: Tensor, spread: bool) -> tuple[Tensor, Tensor]:
     """Return mean and scale of every column."""
-    columns = rows_within(CHUNKS.output_values, len(X))
-    parts = [column_units(part.to(torch.float64), g, torch.finfo(X.dtype).eps) for part in X.split(columns, dim=1)]
+    columns, eps = rows_within(CHUNKS.output_values, len(X)), torch.finfo(X.dtype).eps
+    parts = [column_units(part.to(torch.float64), g, eps, spread) for part in X.split(columns, dim=1)]
     mean, scale = zip(*parts, strict=True)
     return torch.cat(mean), torch.cat(scale)
 
 
-def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+def column_units(A: Tensor, g: Tensor, eps: float, spread: bool = True) -> tuple[Tensor, Tensor]:
     """Return mean and scale of the columns of inputs, infinite for a constant one.
 
     The scale is the root mean square of the deviations from the median of those entries that are not the median
-    itself, and at most twice the standard deviation of a normal distribution of equal quartiles. So a continuous column
-    has its standard deviation, a rare indicator the difference of its values (Gelman 2008), rare counts their size, and
-    a column of heavy tails the width of its bulk: standard deviations would blow up the former and squeeze the latter
+    itself, and if ``spread`` at most twice the standard deviation of a normal distribution of equal quartiles. So a
+    continuous column has its standard deviation, a rare indicator the difference of its values (Gelman 2008), rare counts
+    their size, and a column of heavy tails the width of its bulk: standard deviations would blow up some and squeeze it
     (decision 28).
 
     Parameters
@@ -444,12 +456,16 @@ def column_units(A: Tensor, g: Tensor, eps: float) -> tuple[Tensor, Tensor]:
         Weights of sum 1.
     eps : float
         Relative rounding of the entries.
+    spread : bool, default=True
+        Whether the bulk of heavy-tailed columns is kept apart.
     """
     mean, deviation = _moments(A, g, eps)
     low, median, high = weighted_quantiles(A, g, (0.25, 0.5, 0.75))
     unit = torch.where(deviation.isfinite(), deviation, torch.ones_like(deviation))
     away = (A - median) / unit
     scale = ((g @ away.square()) / (g @ (away != 0).to(A)).clamp_min(TINY)).sqrt() * unit
+    if not spread:
+        return mean, torch.where(deviation.isfinite(), scale, deviation)
     widest = _MOST_DEVIATIONS * (high - low) / _QUARTILES_OF_NORMAL
     farthest = torch.maximum(A.amax(0) - mean, mean - A.amin(0)) / _FARTHEST
     scale = torch.where((widest > 0) & (widest < scale), widest.maximum(farthest), scale)

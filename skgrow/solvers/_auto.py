@@ -60,6 +60,11 @@ class AutoSolver(Solver):
         mini_batch = (self.mini_batch or Adam()).seeded(generator)
         return type(self)(self.second_order, self.full_batch, mini_batch)
 
+    def near_minimum(self) -> Solver:
+        """Return the solver without mini-batches: their first steps lead away from a minimum."""
+        full_batch: Any = self.full_batch or LBFGS()
+        return type(self)(self.second_order, full_batch, full_batch)
+
     def choose(self, network: Network, problem: Problem) -> Solver:
         """Return the solver for a network on a problem."""
         n, c = problem.n_samples, problem.Y.shape[1]

@@ -144,7 +144,8 @@ class Task:
             kind = "none"
         if data.units is None:
             n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
-            units = Units.of(given, settings.standardize, kind, n_channels)
+            spread = not (regime.encodes and settings.encoding is not None and settings.encoding.may_take(n, n, d))
+            units = Units.of(given, settings.standardize, kind, n_channels, spread=spread)
         else:
             x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a, device=given.X.device) for a in data.units)
             units = Units(x_mean, x_scale, y_mean, y_scale, kind == "log").joined(given)

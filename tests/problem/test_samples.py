@@ -100,6 +100,19 @@ def test_a_column_that_tells_rows_apart_is_repeated_by_copies_only(few):
     assert float(observed(X[rows], y[rows]).weight.sum()) == pytest.approx(400**2 / (n @ n))
 
 
+@pytest.mark.parametrize("n", [40, 100])
+def test_rows_drawn_have_the_share_of_every_stratum(n):
+    X, _ = drawn(400)
+    y = np.r_[np.zeros(300), np.ones(98), 2.0, 2.0]
+    samples = Samples.build(X, y)
+    found = samples.drawn(n, torch.Generator().manual_seed(0), samples.Y[:, 0].long())
+    assert len(found.X) == n
+    counts = found.Y[:, 0].long().bincount(minlength=3).tolist()
+    assert counts[2] >= 1
+    assert counts[1] == pytest.approx(0.245 * n, abs=2)
+    assert len(torch.unique(found.X, dim=0)) == n
+
+
 def test_class_weights_do_not_count():
     X, y = drawn(100)
     y = (y > 1).astype(float)
@@ -214,6 +227,12 @@ def test_heavy_tails_do_not_hide_the_bulk():
     scale = float(Units.of(Samples.build(A, A[:, 0]), standardize=True).x_scale[0])
     assert scale == pytest.approx(2 * 2 / 1.349, rel=0.05)  # the quartiles are -1 and 1
     assert A.std() > 3 * scale
+
+
+def test_with_knots_for_the_bulk_a_scale_is_the_deviation():
+    A = np.random.default_rng(0).standard_cauchy((500, 1))
+    scale = Units.of(Samples.build(A, A[:, 0]), standardize=True, spread=False).x_scale
+    assert float(scale[0]) == pytest.approx(np.sqrt(np.mean((A - np.median(A)) ** 2)), rel=0.01)
 
 
 def test_nothing_lies_more_than_a_thousand_scales_away():
