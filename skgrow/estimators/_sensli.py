@@ -289,8 +289,8 @@ class SensLIRegressor(Inserting, NetworkRegressor):
     n_outputs_ : int
         Number of outputs.
 
-    out_activation_ : str
-        ``"identity"``.
+    out_activation_ : str or None
+        ``"identity"``; ``"exp"`` of ``loss="poisson"``; None of a loss with a link of its own.
 
     n_features_in_ : int
         Number of features seen during fit.
