@@ -254,7 +254,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without
@@ -711,7 +712,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without
