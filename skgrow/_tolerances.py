@@ -67,7 +67,7 @@ LARGEST_PENALTY = 1e3
 LEAST_ALPHA = 1e-12
 
 #: Relative change of the variance of predictions up to which a root of a covariance is stored in fewer bytes.
-SAME_VARIANCE = 1e-5
+SAME_VARIANCE = 2e-6
 
 # features of neurons -------------------------------------------------------------------------------------------
 

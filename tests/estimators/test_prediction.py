@@ -143,14 +143,14 @@ def test_tensors_are_answered_as_arrays_are(zoo):
 
 
 def test_a_loss_with_a_link_of_its_own_predicts_by_it():
-    class Twofold(SquaredError):
+    class TwofoldError(SquaredError):
         def link(self, F):
             return 2 * F
 
     X, y = data()
     plain = GrowingRegressor(**FEW).fit(X, y)
     assert plain.out_activation_ == "identity"
-    est = GrowingRegressor(loss=Twofold(), **FEW).fit(X, y)
+    est = GrowingRegressor(loss=TwofoldError(), **FEW).fit(X, y)
     assert est.out_activation_ is None
     est.target_range_ = None
     np.testing.assert_allclose(est.predict(X), 2 * plain.predict(X))
