@@ -66,6 +66,9 @@ LARGEST_PENALTY = 1e3
 #: Penalty that takes the place of none, in the evidence and the covariance of a grown network.
 LEAST_ALPHA = 1e-12
 
+#: Relative change of the variance of predictions up to which a root of a covariance is stored in fewer bytes.
+SAME_VARIANCE = 2e-6
+
 # features of neurons -------------------------------------------------------------------------------------------
 
 #: Norm of what a refit leaves of a feature, relative to the feature, up to which it is rounding.

@@ -16,8 +16,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skgrow._messages import shorten
 from skgrow.estimators._callbacks import CallbackSupportMixin, Reporter, with_callbacks
-from skgrow.estimators._data import is_tensor, validate_sample_weight, validate_X
+from skgrow.estimators._data import is_tensor, shareable, validate_sample_weight, validate_X
 from skgrow.estimators._parameters import build
+from skgrow.prediction import ArrayNetwork, activation_named
 
 if TYPE_CHECKING:
     import torch
@@ -400,7 +401,6 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
     def _store_network(self, network: Network, dtype: type) -> None:
         for name, value in network_attributes(network, dtype).items():
             setattr(self, name, value)
-        self.out_activation_ = "identity"
 
     def _network(self, device: Any = "cpu", dtype: Any = None) -> Network:
         """Return the fitted network on raw units."""
@@ -427,21 +427,46 @@ class BaseNetwork(CallbackSupportMixin, BaseEstimator):
         check_is_fitted(self)
         return to_torch(self._network())
 
-    def _prediction_input(self, X: Any) -> tuple[Tensor, Network]:
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the network's outputs for X as given, shape (n, n_outputs), on the CPU.
+
+        PyTorch is needed for convolutions and for tensors on accelerators, whose device computes.
+        """
+        X = self._prediction_input(X)
+        on_cpu = not is_tensor(X) or X.device.type == "cpu"
+        if on_cpu and self._layout["architecture"] != "cnn":
+            array = X.numpy() if is_tensor(X) else X
+            # of inputs in single precision the network's own, or nothing would be left of distant ones
+            dtype = np.result_type(array, self.coefs_[0])
+            return self._array_network(dtype)(array.astype(dtype, copy=False))
+        tensor, network = self._on_device(X)
+        return network(tensor).to("cpu").numpy()
+
+    def _array_network(self, dtype: Any) -> ArrayNetwork:
+        """Return the fitted network on raw units, of NumPy arrays."""
+        weights, biases = ([a.astype(dtype, copy=False) for a in arrays] for arrays in (self.coefs_, self.intercepts_))
+        activation = activation_named(self.activation_, self._negative_slope, self._layout.get("bounds", ((),)))
+        return ArrayNetwork(weights, biases, activation, self._layout["architecture"] == "resnet")
+
+    def _prediction_input(self, X: Any) -> Any:
+        """Return validated X, an array or a tensor."""
+        if not hasattr(self, "coefs_"):
+            check_is_fitted(self)
+        return validate_X(self, X, reset=False)
+
+    def _on_device(self, X: Any) -> tuple[Tensor, Network]:
         """Return validated X as a tensor on the device of prediction, and the network there."""
         import torch
 
         from skgrow.training import resolve_device
 
-        check_is_fitted(self)
-        X = validate_X(self, X, reset=False)
         device = X.device if is_tensor(X) else torch.device("cpu")
         if not is_tensor(X) and self.device != "auto":
             with suppress(ValueError):  # fitted on a machine with another device: the CPU will do
                 device = resolve_device(self.device, 0.0)
         if device.type == "mps":
             tensor = torch.as_tensor(X, device=device, dtype=torch.float32)
-        else:  # of inputs in single precision the network's own, or nothing would be left of distant ones
+        else:  # the precision as in _outputs
             tensor = torch.as_tensor(X, device=device)
             tensor = tensor.to(torch.promote_types(tensor.dtype, getattr(torch, self.coefs_[0].dtype.name)))
         return tensor, self._network(device, tensor.dtype)
@@ -466,6 +491,10 @@ def network_attributes(network: Network, dtype: type) -> dict[str, Any]:
     }
 
 
-def as_given(result: Tensor, X: Any) -> Any:
-    """Return a result as a tensor if X was one, else as an array."""
-    return result if is_tensor(X) else result.to("cpu").numpy()
+def as_given(result: np.ndarray, X: Any) -> Any:
+    """Return a result as a tensor where X is if X is one, else as it is."""
+    if not is_tensor(X):
+        return result
+    import torch
+
+    return torch.as_tensor(shareable(result), device=X.device)

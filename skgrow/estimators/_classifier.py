@@ -15,10 +15,9 @@ from skgrow._messages import shown
 from skgrow.estimators._base import BaseNetwork, all_or_nothing, as_given
 from skgrow.estimators._callbacks import with_callbacks
 from skgrow.estimators._data import is_tensor, one_column, shareable, validate_sample_weight, validate_X
+from skgrow.prediction import log_softmax, probabilities
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from skgrow.networks import Network
     from skgrow.problem import Loss
     from skgrow.training import Result, Task
@@ -87,23 +86,24 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
 
     def _certainty_of(self, task: Task, network: Network) -> np.ndarray:
         """Return the range of the log odds, or of more than two classes of the log probabilities, on the samples."""
-        F = task.outputs(network)
-        F = F.log_softmax(1) if self._multiclass() else F
-        return np.stack([F.amin(0).numpy(), F.amax(0).numpy()])
+        F = task.outputs(network).numpy()
+        F = log_softmax(F) if self._multiclass() else F
+        return np.stack([F.min(0), F.max(0)])
 
-    def _bounded(self, F: Tensor) -> Tensor:
-        """Return log odds, or more than two classes' logarithms up to a constant, as certain as on the samples at most.
+    def _bounded_outputs(self, X: Any) -> np.ndarray:
+        """Return what probabilities are made of, shape (n, n_classes) or (n, n_labels).
 
-        A network that is linear beyond the data would be certain there of what no sample tells.
+        Log odds, or more than two classes' logarithms up to a constant, as certain as on the samples at most: a network
+        that is linear beyond the data would be certain there of what no sample tells.
         """
-        if getattr(self, "_certainty", None) is None:  # a callback's copy of an estimator in training
-            return F
-        low, high = (F.new_tensor(bound) for bound in self._certainty)
-        return F.log_softmax(1).maximum(low) if self._multiclass() else F.clamp(low, high)
+        F = self._outputs(X)
+        if getattr(self, "_certainty", None) is not None:  # a callback's copy of an estimator in training has none
+            low, high = self._certainty.astype(F.dtype)
+            F = np.maximum(log_softmax(F), low) if self._multiclass() else np.minimum(np.maximum(F, low), high)
+        return np.concatenate([-F, F], 1) if self._has_one_output() else F
 
-    def _store_network(self, network: Any, dtype: type) -> None:
-        super()._store_network(network, dtype)
-        self.out_activation_ = "logistic" if len(self.classes_) == 2 or self._multilabel else "softmax"
+    def _said_of_targets(self, task: Task) -> dict[str, Any]:
+        return super()._said_of_targets(task) | {"out_activation_": "softmax" if self._multiclass() else "logistic"}
 
     @all_or_nothing
     @with_callbacks
@@ -188,20 +188,11 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         ndarray or tensor of shape (n_samples,), (n_samples, n_classes) or (n_samples, n_labels)
             One column for two classes.
         """
-        return as_given(self._outputs(X), X)
+        F = self._outputs(X)
+        return as_given(F[:, 0] if self._has_one_output() else F, X)
 
-    def _outputs(self, X: Any) -> Tensor:
-        tensor, network = self._prediction_input(X)
-        F = network(tensor)
-        return F[:, 0] if len(self.classes_) == 2 and not self._multilabel else F
-
-    def _bounded_outputs(self, X: Any) -> Tensor:
-        """Return what probabilities are made of, shape (n, n_classes) or (n, n_labels)."""
-        import torch
-
-        tensor, network = self._prediction_input(X)
-        F = self._bounded(network(tensor))
-        return torch.cat([-F, F], 1) if len(self.classes_) == 2 and not self._multilabel else F
+    def _has_one_output(self) -> bool:
+        return len(self.classes_) == 2 and not self._multilabel
 
     def _multiclass(self) -> bool:
         return len(self.classes_) != 2 and not self._multilabel
@@ -218,14 +209,8 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         -------
         ndarray or tensor of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        import torch
-        from torch.nn.functional import logsigmoid
-
         F = self._bounded_outputs(X)
-        logs = torch.log_softmax(F, 1) if self._multiclass() else logsigmoid(F)
-        P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
-        # near one the logarithm of what predict_proba returns, to the last bit
-        return as_given(torch.where(P > 0.5, P.log(), logs), X)
+        return as_given(probabilities(F, of_classes=self._multiclass(), logarithm=True), X)
 
     def predict_proba(self, X: Any) -> Any:
         """Return probabilities of the classes, in the order of ``classes_``, or of the labels; a single class has one.
@@ -241,11 +226,7 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         -------
         ndarray or tensor of shape (n_samples, n_classes) or (n_samples, n_labels)
         """
-        import torch
-
-        F = self._bounded_outputs(X)
-        P = torch.softmax(F, 1) if self._multiclass() else torch.sigmoid(F)
-        return as_given(P.clamp_min(torch.finfo(P.dtype).tiny), X)  # never zero: their logarithms are finite
+        return as_given(probabilities(self._bounded_outputs(X), of_classes=self._multiclass()), X)
 
     def predict(self, X: Any) -> Any:
         """Return the most probable class, or the labels of probability above one half.
@@ -260,15 +241,11 @@ class NetworkClassifier(ClassifierMixin, BaseNetwork):
         ndarray or tensor of shape (n_samples,) or (n_samples, n_labels)
             A tensor for a tensor where classes are numbers.
         """
-        import torch
-
         F = self._outputs(X)
         if self._multilabel:
-            return as_given((F > 0).to(torch.int64), X)
-        place = (F > 0).to(torch.int64) if F.ndim == 1 else F.argmax(1)
-        if is_tensor(X) and self.classes_.dtype.kind in "biuf":
-            return torch.as_tensor(shareable(self.classes_), device=place.device)[place]
-        return self.classes_[place.to("cpu").numpy()]
+            return as_given((F > 0).astype(np.int64), X)
+        found = self.classes_[(F[:, 0] > 0).astype(np.intp) if self._has_one_output() else F.argmax(1)]
+        return as_given(found, X) if found.dtype.kind in "biuf" else found
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the accuracy of the predicted classes; of label sets, the share that is right in every label.

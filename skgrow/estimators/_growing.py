@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import check_is_fitted
 
 from skgrow.estimators._base import BaseNetwork, as_given
 from skgrow.estimators._classifier import NetworkClassifier
 from skgrow.estimators._data import is_tensor, shareable
 from skgrow.estimators._parameters import SHARED, build, component, sizes_of
 from skgrow.estimators._regressor import NetworkRegressor
+from skgrow.prediction import standard_deviation
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from skgrow.growth import GrowthSettings
-    from skgrow.networks import MLP
     from skgrow.problem import Penalty
     from skgrow.training import Regime
 
@@ -255,7 +254,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without
@@ -365,8 +365,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
     n_outputs_ : int
         Number of outputs.
 
-    out_activation_ : str
-        ``"identity"``.
+    out_activation_ : str or None
+        ``"identity"``; ``"exp"`` of ``loss="poisson"``; None of a loss with a link of its own.
 
     n_features_in_ : int
         Number of features seen during fit.
@@ -529,7 +529,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
 
         from skgrow.problem import Samples, Units, make_operator
 
-        points, network = self._prediction_input(X)
+        points, network = self._on_device(self._prediction_input(X))
         target = shareable(np.asarray(y.detach().to("cpu") if is_tensor(y) else y))
         samples = Samples(points, torch.as_tensor(target.reshape(len(points), -1)).to(points))
         operator = make_operator(self.operator, samples, Units.of(samples, standardize=False), points)
@@ -560,42 +560,32 @@ class GrowingRegressor(Growing, NetworkRegressor):
         std : ndarray or tensor of the same shape
             Only with ``return_std``.
         """
-        if return_std and (not self._loss().is_quadratic or self.operator is not None or self._certifies()):
+        if return_std and getattr(self, "_posterior", None) is None:
+            self._require_deviations()
+        F = self._outputs(X)
+        mean = self._mean(F)
+        if not return_std:
+            return as_given(mean, X)
+        std = self._standard_deviation(X).astype(F.dtype)
+        return as_given(mean, X), as_given(std[:, 0] if self._y_ndim == 1 else std, X)
+
+    def _require_deviations(self) -> None:
+        """Raise ValueError: why there are no deviations of a fit that has not left any."""
+        if not self._loss().is_quadratic or self.operator is not None or self._certifies():
             raise ValueError(
                 "return_std=True needs loss='squared_error', operator=None and penalty='l2'; got "
                 f"loss={self.loss!r}, operator={self.operator!r}, penalty={self.penalty!r}."
             )
-        tensor, network = self._prediction_input(X)
-        mean = self._mean(tensor, network)
-        if not return_std:
-            return as_given(mean, X)
-        std = self._standard_deviation(tensor)
-        return as_given(mean, X), as_given((std[:, 0] if self._y_ndim == 1 else std).to(mean.dtype), X)
+        check_is_fitted(self)
+        raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
 
-    def _standard_deviation(self, X: Tensor) -> Tensor:
-        """Return the deviation of y, shape (n, n_outputs)."""
-        import torch
-
-        from skgrow.growth import standard_deviation
-        from skgrow.problem import Units, coordinates_of
-
-        if self._posterior is None:
-            raise ValueError("return_std=True needs a call of fit: partial_fit leaves no uncertainty.")
-        dtype = torch.float32 if X.device.type == "mps" else torch.float64
-
-        def tensor(value: Any) -> Tensor:
-            return torch.as_tensor(value, device=X.device, dtype=dtype)
-
-        x_mean, x_scale, y_mean, y_scale = (tensor(a) for a in self._scaling)
-        units = Units(x_mean, x_scale, y_mean, y_scale)
-        return standard_deviation(
-            cast("MLP", self._network(X.device, dtype)),
-            units,
-            [member | {"root": tensor(member["root"])} for member in self._posterior],
-            tensor(np.atleast_1d(self.noise_variance_)),
-            X,
-            coordinates_of(self._coordinates, units, units.x_mean),
-        )
+    def _standard_deviation(self, X: Any) -> np.ndarray:
+        """Return the deviation of y, shape (n, n_outputs), in double precision."""
+        X = self._prediction_input(X)
+        X = X.to("cpu").numpy() if is_tensor(X) else X
+        noise = np.atleast_1d(self.noise_variance_)
+        known = self._scaling, self._coordinates, self._posterior, noise
+        return standard_deviation(self._array_network(np.float64), *known, X.astype(np.float64, copy=False))
 
 
 class GrowingClassifier(Growing, NetworkClassifier):
@@ -722,7 +712,8 @@ class GrowingClassifier(Growing, NetworkClassifier):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without

@@ -299,7 +299,8 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU, except by convolutional networks.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for the others. Predictions have
@@ -378,8 +379,8 @@ class MGOptRegressor(Multilevel, NetworkRegressor):
     n_outputs_ : int
         Number of outputs.
 
-    out_activation_ : str
-        ``"identity"``.
+    out_activation_ : str or None
+        ``"identity"``; ``"exp"`` of ``loss="poisson"``; None of a loss with a link of its own.
 
     n_features_in_ : int
         Number of features seen during fit.
@@ -595,7 +596,8 @@ class MGOptClassifier(Multilevel, NetworkClassifier):
 
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
-        the work is large enough to pay; data that is a tensor on a GPU stays there.
+        the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
+        CPU, except by convolutional networks.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float32 for mini-batch solvers and float64 for the others. Predictions have

@@ -14,6 +14,7 @@ from skgrow.estimators._base import BaseNetwork, all_or_nothing, as_given
 from skgrow.estimators._callbacks import with_callbacks
 from skgrow.estimators._data import is_tensor, validate_y
 from skgrow.estimators._parameters import build, component
+from skgrow.prediction import LINKS
 
 if TYPE_CHECKING:
     from skgrow.networks import Network
@@ -87,11 +88,11 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         -------
         ndarray or tensor of shape (n_samples,) or (n_samples, n_outputs)
         """
-        return as_given(self._mean(*self._prediction_input(X)), X)
+        return as_given(self._mean(self._outputs(X)), X)
 
     def _said_of_targets(self, task: Task) -> dict[str, Any]:
         found = None if task.target_range is None else task.target_range.to("cpu").numpy().astype(float)
-        return super()._said_of_targets(task) | {"target_range_": found}
+        return super()._said_of_targets(task) | {"target_range_": found, "out_activation_": task.loss.link_name}
 
     def _store(self, task: Task, result: Result) -> None:
         super()._store(task, result)
@@ -126,11 +127,21 @@ class NetworkRegressor(MultiOutputMixin, RegressorMixin, BaseNetwork):
         low, high = self.target_range_
         return low - TARGET_MARGIN * (high - low), high + TARGET_MARGIN * (high - low)
 
-    def _mean(self, X: Any, network: Any) -> Any:
-        mean, bounds = self._loss().link(network(X)), self._bounds()
+    def _mean(self, F: np.ndarray) -> np.ndarray:
+        """Return predictions from outputs, shape (n,) or (n, n_outputs)."""
+        mean, bounds = self._linked(F), self._bounds()
         if bounds is not None:
-            mean = mean.clamp(*(mean.new_tensor(bound) for bound in bounds))
+            low, high = (bound.astype(F.dtype, copy=False) for bound in bounds)
+            mean = np.minimum(np.maximum(mean, low), high)
         return mean[:, 0] if self._y_ndim == 1 else mean
+
+    def _linked(self, F: np.ndarray) -> np.ndarray:
+        if self.out_activation_ is None:  # of a loss of one's own
+            import torch
+
+            return self._loss().link(torch.as_tensor(F)).numpy()
+        with np.errstate(over="ignore"):
+            return LINKS[self.out_activation_](F)
 
     def _fitted_values(self, X: Any, y: Any) -> Any:  # noqa: ARG002
         """Return what the score compares with y, in its layout."""

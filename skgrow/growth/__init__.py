@@ -9,7 +9,6 @@ from skgrow.growth._member import Member
 from skgrow.growth._noise import exceeds_noise, permuted_shares
 from skgrow.growth._polar import ascend, polar_value
 from skgrow.growth._policy import GrowthPolicy, balance, smoothing_widths
-from skgrow.growth._posterior import standard_deviation
 from skgrow.growth._search import Block, PolarSearch, Search, draw_rows
 from skgrow.growth._settings import GrowthSettings
 from skgrow.growth._strategies import Firefly, GradMax, RandomSearch
@@ -48,6 +47,5 @@ __all__ = [
     "polar_value",
     "shares_of",
     "smoothing_widths",
-    "standard_deviation",
     "train",
 ]

@@ -89,6 +89,8 @@ class GrowthConstants:
     searched_share : float
         Share of the rows that the searches of all members of an ensemble but the first see, each another one: they lead
         to other optima (decision 31).
+    deviation_rows : int
+        Samples on which deviations of a covariance in fewer bytes are compared with those of the whole (decision 33).
     linear_tol : float
         Relative decrease of the objective from which on the linear model is refitted again (decision 8).
     certified_plane_rows : int
@@ -140,6 +142,7 @@ class GrowthConstants:
     race_rows: int = 2
     least_share: float = 0.05
     searched_share: float = 0.2
+    deviation_rows: int = 200
     linear_tol: float = 1e-6
     certified_plane_rows: int = 1000
     atoms: int = 20

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from skgrow._tolerances import LEAST_ALPHA
+from skgrow._tolerances import LEAST_ALPHA, SAME_VARIANCE
 from skgrow.criteria import evidence
+from skgrow.growth._constants import GROWTH
 from skgrow.networks import MLP, without_outer_kinks
-from skgrow.problem import DenseCurvature, Problem, bounded, damped_cholesky
+from skgrow.prediction import packed, unpacked
+from skgrow.problem import DenseCurvature, Problem, bounded, damped_cholesky, rows_per_chunk
 from skgrow.solvers import output_gauss_newton
 from skgrow.training import Task, Trained, is_evidence_cheap
 
@@ -88,11 +92,11 @@ class Member:
             trained.evidence = evidence(network, task, self.curvature, data_loss=trained.loss, update=False)
 
     def posterior(self, share: float, noise: float, most: float) -> dict[str, Any] | None:
-        """Return the weight in an average, biases, a root of the parameters' covariance, and the variance of others.
+        """Return what :func:`skgrow.prediction.standard_deviation` needs of the network, in plain Python and arrays.
 
-        Also of how many of the average's coordinates the network is.
-
-        None if it is not finite. Of more than ``most`` parameters the covariance is that of the output layer's.
+        Weight in an average, activation, layers and parameters, the upper triangle of a root of the parameters'
+        covariance, and the variance of weights that the coordinates do not tell. None if it is not finite. Of more than
+        ``most`` parameters the covariance is that of the output layer's.
 
         A ReLU that is on at all samples shares its constant part with the output bias in any proportion. Its kink is
         moved away, or the deviation would jump to that of the prior right beyond it.
@@ -110,14 +114,40 @@ class Member:
         else:
             return None
         root = _covariance_root(gram, problem.penalty.pattern(network)[-len(gram) :], trained.alpha, noise, n)
-        biases = [bias.tolist() for bias in network.biases]
-        if network is self.plain:  # the identities are certain
-            certain = trained.network.n_parameters - len(root)
-            root = torch.cat([root, root.new_zeros(certain, root.shape[1])])
-            biases.append([0.0] * len(biases[0]))
-        unseen = noise / max(trained.alpha, LEAST_ALPHA) if whole else 0.0
-        said = {"share": share, "n_inputs": network.layer_sizes[0], "biases": biases, "unseen": unseen}
-        return said | {"root": root.to("cpu").numpy()}
+        return {
+            "share": share,
+            "activation": network.activation.name,
+            "slope": network.activation.slope,
+            "layer_sizes": network.layer_sizes,
+            "unseen": noise / max(trained.alpha, LEAST_ALPHA) if whole else 0.0,
+            **self._rounded(network, root, noise),
+        }
+
+    def _rounded(self, network: MLP, root: Tensor, noise: float) -> dict[str, np.ndarray]:
+        """Return parameters and root in as few bytes as change no deviation on samples.
+
+        Without noise it takes all of them: then a deviation is a difference of large numbers.
+        """
+        X, c = self.problem.X, network.layer_sizes[-1]
+        most = min(GROWTH.deviation_rows, rows_per_chunk(X.device.type, 8 * c * network.n_parameters))
+        rows = X[:: 1 + len(X) // most]
+
+        def said(network: MLP, root: Tensor) -> tuple[Tensor, Tensor]:
+            state = network.forward_pass(rows)
+            J = network.jacobian(state)[..., -len(root) :]
+            return state.output.T, (J @ root).square().sum(-1) + noise
+
+        F, before = said(network, root)
+        theta, whole = (a.to("cpu").numpy() for a in (network.theta, root))
+        for n_bytes, kind in product((3, 4), (np.float32, np.float64)):
+            with np.errstate(over="ignore"):
+                stored = {"theta": theta.astype(kind), "root": packed(whole, n_bytes)}
+            again = network.with_theta(torch.as_tensor(stored["theta"]).to(root))
+            G, after = said(again, torch.as_tensor(unpacked(stored["root"])).to(root))
+            change = (after - before).abs() + (F - G).abs() * before.sqrt()  # members differ by about a deviation
+            if bool((change <= SAME_VARIANCE * before).all()):
+                return stored
+        return {"theta": theta, "root": packed(whole, 8)}
 
 
 def _covariance_root(gram: Tensor, mask: Tensor, alpha: float, noise: float, n: float) -> Tensor:

@@ -1,6 +1,5 @@
 """Networks as values (a parameter vector with a shape) and function-preserving surgery on them."""
 
-from skgrow.networks._activations import ACTIVATIONS, Activation, ByLayer, SideBySide
 from skgrow.networks._architectures import Architecture, CNNArchitecture, MLPArchitecture, ResNetArchitecture
 from skgrow.networks._convert import ByColumns, Residual, from_layout, from_torch, layout_of, to_torch
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
@@ -22,6 +21,7 @@ from skgrow.networks._surgery import (
     with_inputs,
     without_outer_kinks,
 )
+from skgrow.prediction import ACTIVATIONS, Activation, ByLayer, SideBySide
 
 __all__ = [
     "ACTIVATIONS",

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from skgrow.networks._activations import Activation
 from skgrow.networks._convnet import CONVOLUTION_ACTIVATIONS, ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import Network
 from skgrow.networks._resnet import ResNet
+from skgrow.prediction import Activation
 
 
 class Architecture(BaseEstimator):

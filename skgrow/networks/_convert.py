@@ -8,11 +8,11 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from skgrow.networks._activations import Activation, ByLayer, SideBySide
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import Network
 from skgrow.networks._resnet import ResNet
+from skgrow.prediction import Activation, ByLayer, SideBySide, activation_named
 
 _MODULES = {"identity": nn.Identity, "logistic": nn.Sigmoid, "relu": nn.ReLU, "tanh": nn.Tanh}
 _NAMES: dict[type[nn.Module], str] = {kind: name for name, kind in _MODULES.items()} | {nn.LeakyReLU: "leaky_relu"}
@@ -130,11 +130,7 @@ def from_layout(
 ) -> Network:
     """Return the network of given arrays (biases of length 0 if there are none), activation and layout."""
     if layout["architecture"] == "mlp":
-        layers = [
-            _side_by_side([Activation(part, slope) for part in names.split("+")], bounds)
-            for names, bounds in zip(name.split(", "), layout["bounds"], strict=True)
-        ]
-        return MLP.from_arrays(weights, biases, layers[0] if len(layers) == 1 else ByLayer(*layers))
+        return MLP.from_arrays(weights, biases, activation_named(name, slope, layout["bounds"]))
     activation = Activation(name, slope)
     if layout["architecture"] == "resnet":
         return ResNet.from_arrays(weights, biases, activation)
@@ -142,10 +138,6 @@ def from_layout(
     if units is not None:
         units = tuple(torch.as_tensor(unit).to(weights[0]) for unit in units)
     return ConvNet.from_arrays(layout["image_shape"], layout["stages"], weights, biases, activation, units)
-
-
-def _side_by_side(parts: Sequence[Activation], bounds: Sequence[int]) -> Activation:
-    return parts[0] if len(parts) == 1 else SideBySide(parts, bounds)
 
 
 def from_torch(module: nn.Sequential) -> MLP:

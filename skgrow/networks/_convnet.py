@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import conv2d, conv_transpose2d, linear, max_pool2d
 
-from skgrow.networks._activations import Activation
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
+from skgrow.prediction import Activation
 
 #: Activations for convolutions: what is inserted with the others has shifts, which meet zeros at the border.
 CONVOLUTION_ACTIVATIONS = ("identity", "relu", "tanh")

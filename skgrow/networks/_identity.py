@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation
 from skgrow.networks._constants import NETWORKS
+from skgrow.prediction import Activation
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import SideBySide
 from skgrow.networks._mlp import MLP
 from skgrow.networks._surgery import prune
+from skgrow.prediction import SideBySide
 
 
 def merge(network: MLP, X: Tensor, tol: float = 1e-6) -> tuple[MLP, Tensor]:

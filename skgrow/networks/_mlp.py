@@ -8,9 +8,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation, ByLayer, SideBySide
 from skgrow.networks._identity import IdentityLike
 from skgrow.networks._network import LayerPass, Network, places
+from skgrow.prediction import Activation, ByLayer, SideBySide
 
 
 class MLP(Network):

@@ -13,7 +13,7 @@ from typing import Any, Self, TypeVar
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation
+from skgrow.prediction import Activation
 
 
 @dataclass(frozen=True)

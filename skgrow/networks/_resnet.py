@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from skgrow.networks._activations import Activation
 from skgrow.networks._constants import NETWORKS
 from skgrow.networks._network import LayerPass, Network, places
+from skgrow.prediction import Activation
 
 
 class ResNet(Network):

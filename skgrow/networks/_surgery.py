@@ -13,11 +13,11 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from skgrow.networks._activations import Activation, SideBySide
 from skgrow.networks._constants import NETWORKS
 from skgrow.networks._convnet import ConvNet
 from skgrow.networks._mlp import MLP
 from skgrow.networks._network import AnyNetwork, Network, places
+from skgrow.prediction import Activation, SideBySide
 
 
 def _require(condition: bool, message: str) -> None:

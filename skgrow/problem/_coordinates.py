@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from skgrow.networks import MLP, Activation, ByLayer, SideBySide, with_inputs
+from skgrow.prediction import ramp
 from skgrow.problem._samples import Units
 
 
@@ -226,11 +227,6 @@ class Spline(Coordinates):
         """Return the means and scales of the knots' features, one for those that are constant."""
         shift, scale = (a.to(self.knot)[self.feature] for a in (units.x_mean, units.x_scale))
         return shift, scale.where(scale.isfinite(), torch.ones_like(scale))
-
-
-def ramp(x: Tensor, low: Tensor, high: Tensor) -> Tensor:
-    """Return the functions that rise from zero to one between two knots each: tensors that broadcast."""
-    return ((x - low) / (high - low)).clamp(0, 1)
 
 
 def coordinates_of(arrays: dict[str, Any] | None, units: Units | None, like: Tensor) -> Coordinates | None:

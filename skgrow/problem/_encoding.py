@@ -26,8 +26,9 @@ from torch import Tensor
 
 from skgrow._tolerances import SPANNED_SQUARE, TINY
 from skgrow.networks import MLP, Activation
+from skgrow.prediction import ramp
 from skgrow.problem._constants import ENCODING
-from skgrow.problem._coordinates import Spline, ramp
+from skgrow.problem._coordinates import Spline
 from skgrow.problem._samples import weighted_quantiles
 
 if TYPE_CHECKING:

@@ -59,6 +59,11 @@ class Loss(BaseEstimator):
     #: ONNX operator that :meth:`link` is; None for the identity.
     onnx_link: ClassVar[str | None] = None
 
+    @property
+    def link_name(self) -> str | None:
+        """Name of :meth:`link` among :data:`skgrow.prediction.LINKS`; None for a function of one's own."""
+        return {Loss.link: "identity", Poisson.link: "exp"}.get(type(self).link)
+
     def check_targets(self, y: Any, *, reset: bool) -> None:
         """Raise ValueError for targets that the loss does not take; ``reset`` in a first fit."""
 

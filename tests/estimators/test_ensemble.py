@@ -51,7 +51,7 @@ def test_the_network_is_the_weighted_mean_of_its_members(three):
     for number, part, known in zip(numbers, parts, est._posterior, strict=True):
         if number == 0:
             hidden = (part(torch.as_tensor(X)) - part.biases[-1]).numpy()
-            of_first = of_first + hidden + known["share"] * (y_mean + y_scale * known["biases"][-1])
+            of_first = of_first + hidden + known["share"] * (y_mean + y_scale * known["theta"][-1])
     np.testing.assert_allclose(of_first[:, 0] / sum(own), one.predict(X), rtol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_the_deviation_is_no_less_than_how_far_members_differ(three):
     for part, known in zip(parts, est._posterior, strict=True):
         alone = (part(torch.as_tensor(far)) - part.biases[-1]).numpy()[:, 0] / known["share"] + y_mean[0]
         name = part.activation.name
-        outputs.setdefault(name, []).append((known["share"], alone + y_scale[0] * known["biases"][-1][0]))
+        outputs.setdefault(name, []).append((known["share"], alone + y_scale[0] * known["theta"][-1]))
     least = 0.0
     for alike in outputs.values():
         shares, values = np.array([share for share, _ in alike]), np.array([value for _, value in alike])

@@ -1,10 +1,14 @@
 """Estimators converted by skl2onnx predict in onnxruntime what they predict themselves."""
 
+import ctypes
+import shutil
+import subprocess
 import sys
 
 import numpy as np
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
+from sklearn.datasets import load_diabetes
 from sklearn.ensemble import StackingRegressor
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -267,3 +271,32 @@ def test_without_skl2onnx_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "skl2onnx", None)
     with pytest.raises(ImportError, match=r"skgrow\[onnx\]"):
         register_onnx_converters()
+
+
+@pytest.mark.parametrize("classifies", [False, True])
+def test_a_graph_compiles_to_c(classifies, tmp_path):
+    pytest.importorskip("emx_onnx_cgen")
+    pytest.importorskip("skl2onnx")
+    from skl2onnx import to_onnx
+
+    register_onnx_converters()
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    X, y = load_diabetes(return_X_y=True)
+    X, few = X[:100].astype(np.float32), {"max_neurons": 4, "max_stage_iter": 10, "random_state": 0}
+    target = np.digitize(y[:100], [100, 200]) if classifies else y[:100]
+    est = (GrowingClassifier if classifies else GrowingRegressor)(**few).fit(X, target)
+    onnx = to_onnx(est, X[:1], options={"zipmap": False} if classifies else {})
+    (tmp_path / "model.onnx").write_bytes(onnx.SerializeToString())
+    command = [sys.executable, "-m", "emx_onnx_cgen", "compile", "model.onnx", "model.c", "--input-dim", "X:0=1"]
+    subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", "model.so", "model.c", "-lm"], cwd=tmp_path, check=True)
+    model = ctypes.CDLL(str(tmp_path / "model.so")).model
+    label, found = np.zeros(1, np.int64), np.zeros(3 if classifies else 1, np.float32)
+    for row in X[:20]:
+        model(*(a.ctypes.data_as(ctypes.c_void_p) for a in ((row, label, found) if classifies else (row, found))))
+        expected = est.predict_proba(row[None])[0] if classifies else est.predict(row[None])
+        np.testing.assert_allclose(found, expected, rtol=1e-4)
+        if classifies:
+            assert label[0] == est.predict(row[None])[0]

@@ -1,13 +1,21 @@
-"""Activation functions with their derivatives, and graduated smoothing of the piecewise linear ones."""
+"""Activation functions with their derivatives, of tensors and of arrays, and smoothing of the piecewise linear ones.
+
+Training computes with tensors, prediction with arrays. Both forms of a function stand side by side, and nothing here
+imports PyTorch before there is a tensor.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
-import torch
-from torch import Tensor
+import numpy as np
+from scipy.special import expit
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 #: Names accepted wherever skgrow takes an activation, as in :class:`~sklearn.neural_network.MLPRegressor`
 #: plus ``"leaky_relu"``.
@@ -82,9 +90,9 @@ class Activation:
         if self.name == "identity":
             return Z
         if self.name == "tanh":
-            return torch.tanh(Z)
+            return Z.tanh()
         if self.name == "logistic":
-            return torch.sigmoid(Z)
+            return Z.sigmoid()
         if width is None:
             positive = Z.clamp_min(0)
         else:
@@ -95,16 +103,36 @@ class Activation:
     def derivative(self, Z: Tensor, H: Tensor, width: Tensor | None = None) -> Tensor:
         """Return ``s'(Z)``, given also ``H = s(Z)``; zero is counted to the negative side of a kink."""
         if self.name == "identity":
-            return torch.ones_like(Z)
+            return Z.new_ones(Z.shape)
         if self.name == "tanh":
-            return torch.addcmul(torch.ones((), dtype=H.dtype, device=H.device), H, H, value=-1)
+            return H.new_ones(()).addcmul(H, H, value=-1)
         if self.name == "logistic":
             return H - H * H
         delta = self.negative_slope
         if width is None:  # sign() costs a third of a comparison with its change of type
-            return torch.sign(H) if delta == 0 else torch.sign(H).clamp_min_(delta)
+            return H.sign() if delta == 0 else H.sign().clamp_min_(delta)
         ramp = self._ramp(Z, width)
         return ramp if delta == 0 else ramp.mul_(1 - delta).add_(delta)
+
+    def apply(self, Z: np.ndarray) -> None:
+        """Replace an array Z of shape (w, n), a row for every neuron, by ``s(Z)``, without smoothing."""
+        if self.name == "tanh":
+            np.tanh(Z, out=Z)
+        elif self.name == "logistic":
+            expit(Z, out=Z)
+        elif self.is_piecewise_linear:
+            delta = self.negative_slope
+            np.maximum(Z, 0.0 if delta == 0 else delta * Z, out=Z)
+
+    def slopes(self, H: np.ndarray) -> np.ndarray:
+        """Return ``s'(Z)`` without smoothing, given an array ``H = s(Z)``."""
+        if self.name == "identity":
+            return np.ones_like(H)
+        if self.name == "tanh":
+            return 1 - H * H
+        if self.name == "logistic":
+            return H - H * H
+        return np.where(H > 0, 1.0, self.negative_slope)
 
     @staticmethod
     def _ramp(Z: Tensor, width: Tensor) -> Tensor:
@@ -150,13 +178,31 @@ class SideBySide(Activation):
         """Return ``s(Z)``; it can not be smoothed."""
         if width is not None:
             raise ValueError(f"a layer of several activations can not be smoothed; got activation {self.name!r}.")
+        import torch
+
         pieces = zip(self.parts, Z.tensor_split(self.bounds, 1), strict=True)
         return torch.cat([part.value(piece) for part, piece in pieces], 1)
 
     def derivative(self, Z: Tensor, H: Tensor, width: Tensor | None = None) -> Tensor:  # noqa: ARG002
         """Return ``s'(Z)``, given also ``H = s(Z)``."""
+        import torch
+
         pieces = zip(self.parts, Z.tensor_split(self.bounds, 1), H.tensor_split(self.bounds, 1), strict=True)
         return torch.cat([part.derivative(z, h) for part, z, h in pieces], 1)
+
+    def _pieces(self, Z: np.ndarray) -> Iterator[tuple[Activation, np.ndarray]]:
+        """Yield the parts, each with a view of its rows."""
+        for part, (start, stop) in zip(self.parts, pairwise([0, *self.bounds, len(Z)]), strict=True):
+            yield part, Z[start:stop]
+
+    def apply(self, Z: np.ndarray) -> None:
+        """Replace an array Z of shape (w, n) by ``s(Z)``."""
+        for part, piece in self._pieces(Z):
+            part.apply(piece)
+
+    def slopes(self, H: np.ndarray) -> np.ndarray:
+        """Return ``s'(Z)``, given an array ``H = s(Z)``."""
+        return np.concatenate([part.slopes(piece) for part, piece in self._pieces(H)])
 
 
 @dataclass(frozen=True, init=False)
@@ -189,4 +235,23 @@ class ByLayer(Activation):
         """Raise ValueError: which function it is depends on the layer."""
         raise ValueError(f"activation {self.name!r} is a function in every layer only; see of_layer.")
 
-    derivative = value  # type: ignore[assignment]
+    derivative = apply = slopes = value  # type: ignore[assignment]
+
+
+def activation_named(name: str, slope: float, bounds: Sequence[Sequence[int]] = ((),)) -> Activation:
+    """Return the activation of a stored network.
+
+    Parameters
+    ----------
+    name : str
+        See :class:`SideBySide` and :class:`ByLayer`.
+    slope : float
+        Of leaky ReLUs on the negative side.
+    bounds : sequence of (sequence of int)
+        Of the first hidden layer, and of the others if their activation is another one.
+    """
+    layers = []
+    for names, own in zip(name.split(", "), bounds, strict=True):
+        parts = [Activation(part, slope) for part in names.split("+")]
+        layers.append(parts[0] if len(parts) == 1 else SideBySide(parts, own))
+    return layers[0] if len(layers) == 1 else ByLayer(*layers)
