@@ -77,10 +77,10 @@ class GrowthConstants:
         Descents inside a growth end after so many iterations that bring less than this share of the objective, and
         after so many in all: full training follows (decision 3).
     carried : int
-        Networks of an average that go on with more rows: more cost their time and bring little (decision 33).
+        Networks of an average that go on with more rows: more cost their time and bring little (decision 34).
     further_tol : float
         Relative decrease of the objective per iteration that still counts when networks go on with more rows: they are
-        next to a minimum (decision 33).
+        next to a minimum (decision 34).
     race_rows : int
         Rows of the history of each activation before an expensive fit goes on with one: the start and one growth
         (decision 12).

@@ -72,7 +72,9 @@ class Budgets:
         (decision 10).
     cascade_rows, cascade_factor : int, int
         Rows on which networks grow first if there are more than twice as many, and how many times as many the next ones
-        are; on these they may grow on, on more they are only trained (decision 33).
+        are (decision 34).
+    grown_rows : int
+        Rows up to which they may grow on then; on more they are only trained (decision 34).
     samples_per_weight : int
         Samples behind each weight of a large block (decision 4).
     small_block, large_block, output_block : int
@@ -97,6 +99,7 @@ class Budgets:
     covariance_parameters: int = 2000
     cascade_rows: int = 4000
     cascade_factor: int = 4
+    grown_rows: int = 64_000
     samples_per_weight: int = 10
     small_block: int = 3
     large_block: int = 6
