@@ -34,9 +34,7 @@ ESTIMATORS = [
     GrowingRegressor(**FEW, activation="tanh"),
     GrowingClassifier(**FEW, solver="lbfgs", activation="relu"),
     SensLIRegressor(architecture="resnet", hidden_layer_sizes=(4, 4), activation="tanh", solver="lm", max_iter=15),
-    SensLIClassifier(
-        hidden_layer_sizes=(20,), schedule=Every(20, max_growths=1), learning_rate_init=0.01, max_iter=30
-    ),
+    SensLIClassifier(hidden_layer_sizes=(20,), schedule=Every(20, max_growths=1), learning_rate_init=0.01, max_iter=30),
     PreconditionedMLPRegressor(hidden_layer_sizes=(20,), max_iter=10),
     PreconditionedMLPClassifier(hidden_layer_sizes=(5, 5), activation="logistic", tol=0.01, max_iter=10),
     MGOptRegressor(hidden_layer_sizes=(8,) * 3, learning_rate_init=0.03, max_iter=15),
