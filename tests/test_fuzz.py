@@ -10,7 +10,7 @@ import skgrow
 
 fuzz = pytest.importorskip("benchmarks.fuzz", reason="needs a checkout, where the benchmarks are")
 
-BLOCKS, CASES = 12, 10  # every case is fitted twice
+BLOCKS, CASES = 6, 10  # every case is fitted twice
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))

@@ -468,14 +468,12 @@ def _best_subsets(gram: Tensor, moments: Tensor, size: int) -> tuple[Tensor, Ten
     scores = gram.new_zeros(k)
     members: list[Tensor] = []
     rows = torch.arange(k, device=gram.device)
-    free = torch.ones(k, K, dtype=torch.bool, device=gram.device)
     for _ in range(size):
         diagonal = rest.diagonal(dim1=1, dim2=2)
         gains = left.square().sum(-1) / diagonal.clamp_min(TINY)
-        gains = torch.where(free & (diagonal >= LEAST_PIVOT), gains, -1.0)
+        gains = torch.where(diagonal < LEAST_PIVOT, -1.0, gains)  # also of those chosen before
         pick = gains.argmax(1)
         members.append(pick)
-        free[rows, pick] = False
         scores = scores + gains[rows, pick].clamp_min(0)
         column = rest[rows, :, pick]
         share = column / column[rows, pick].clamp_min(TINY)[:, None]

@@ -70,7 +70,7 @@ SMALL = {
         "block_size": 2,
         "max_neurons": 4,
         "max_stage_iter": 8,
-        "search": PolarSearch(n_exchanges=0),
+        "search": PolarSearch(8, 4, n_exchanges=0),
         "random_state": 0,
     },
     INSERTING: {"hidden_layer_sizes": (4, 4), "schedule": Every(2), "tau": 0.0, "max_iter": 7, "random_state": 0},
@@ -165,6 +165,13 @@ def outcome(estimator, parameters):
     return np.concatenate([a.ravel() for a in [*fitted.coefs_, *fitted.intercepts_, np.array(judged)]])
 
 
+def settings_of(estimator, parameters):
+    """Return what a fit is given: all components with their parameters, in words."""
+    est = estimator(**SMALL[family(estimator)] | parameters)
+    vars(est).update(classes_=np.arange(3), _multilabel=False)  # which the targets say
+    return repr(est._settings())
+
+
 # names ---------------------------------------------------------------------------------------------------------
 
 
@@ -176,35 +183,39 @@ def test_a_name_is_the_component_that_it_stands_for(estimator, kind):
     named = {}
     for name, component in components(estimator)[kind].items():
         rest = others(estimator, kind, name)
-        named[name] = outcome(estimator, rest | {kind: name})
-        given = outcome(estimator, rest | {kind: component})
-        assert type(named[name]) is type(given), (name, named[name], given)
-        np.testing.assert_array_equal(named[name], given, err_msg=name)
-        assert isinstance(given, str) == (name == "cnn"), name  # which needs the shape of the images
-    distinct = {found if isinstance(found, str) else found.tobytes() for found in named.values()}
-    assert len(distinct) > 1
+        named[name] = settings_of(estimator, rest | {kind: name})
+        assert named[name] == settings_of(estimator, rest | {kind: component}), name
+    assert len(set(named.values())) == len(named)
+
+
+@pytest.mark.parametrize(("estimator", "kind"), [pair for pair in KINDS if pair[0] in REGRESSORS])
+def test_components_are_used(estimator, kind):
+    """Two of a kind lead to other networks; but images need a shape."""
+    names = [name for name in components(estimator)[kind] if name != "cnn"][-2:]
+    first, second = (outcome(estimator, others(estimator, kind, name) | {kind: name}) for name in names)
+    assert first.dtype == second.dtype == float
+    assert not np.array_equal(first, second)
+    if kind == "architecture":
+        assert "image" in outcome(estimator, {kind: "cnn"})
 
 
 @pytest.mark.parametrize("estimator", ALL)
-@pytest.mark.parametrize(("name", "solver", "rate"), [("adam", Adam, 0.3), ("sgd", StochasticGradient, 0.1)])
-def test_named_solvers_have_the_rates_of_the_estimator(estimator, name, solver, rate):
-    """Large steps, so that the objective rises now and then and an adaptive rate falls."""
-    usual = {"learning_rate_init": rate, "learning_rate": "constant", "batch_size": 20}
+@pytest.mark.parametrize(("name", "solver"), [("adam", Adam), ("sgd", StochasticGradient)])
+def test_named_solvers_have_the_rates_of_the_estimator(estimator, name, solver):
+    usual = {"learning_rate_init": 0.1, "learning_rate": "constant", "batch_size": 20}
     usual |= {"momentum": 0.9, "new_layer_rate": 1.0} | ({"learning_rate": "adaptive"} if estimator in GROWING else {})
-    other = {"learning_rate_init": rate / 2, "learning_rate": "adaptive", "batch_size": 7}
+    other = {"learning_rate_init": 0.05, "learning_rate": "adaptive", "batch_size": 7}
     other |= {"momentum": 0.5, "new_layer_rate": 0.5}
-    rest = {"max_iter": 12} | ({"preconditioner": None} if estimator in FIXED else {})
-    if estimator in GROWING:
-        rest = {"hidden_layer_sizes": (3,), "alpha": 0.01, "max_neurons": 6, "max_stage_iter": 12}
+    rest = {"preconditioner": None} if estimator in FIXED else {}
     asked, taken = parameters_of(estimator), parameters_of(solver)
     found = []
     for change in (None, *(key for key in other if key in asked and key in taken)):
         rates = usual | ({change: other[change]} if change else {})
         named = {key: value for key, value in rates.items() if key in asked}
-        found.append(outcome(estimator, rest | named | {"solver": name}))
+        found.append(settings_of(estimator, rest | named | {"solver": name}))
         given = solver(**{key: value for key, value in rates.items() if key in taken})
-        np.testing.assert_array_equal(outcome(estimator, rest | {"solver": given}), found[-1], err_msg=str(change))
-    assert len({weights.tobytes() for weights in found}) > 2
+        assert f"solver={given!r}" in found[-1], change
+    assert len(set(found)) > 2
 
 
 @pytest.mark.parametrize(("estimator", "kind"), KINDS)
@@ -260,9 +271,7 @@ def test_the_hierarchy_follows_the_architecture(estimator, hierarchy, parameters
 )
 def test_what_stands_for_components_beside_the_registry(estimator, parameters, component):
     parameters, component = ({"preconditioner": None} | given for given in (parameters, component))
-    found = outcome(estimator, parameters)
-    assert not isinstance(found, str), found
-    np.testing.assert_array_equal(found, outcome(estimator, component))
+    assert settings_of(estimator, parameters) == settings_of(estimator, component)
 
 
 @pytest.mark.parametrize(("estimator", "kind"), KINDS)
@@ -286,7 +295,7 @@ class Halting(Schedule):
         return epoch % self.epochs == 0
 
 
-@pytest.mark.parametrize("estimator", [*GROWING, *INSERTING, *MULTILEVEL])
+@pytest.mark.parametrize("estimator", [pair[1] for pair in (GROWING, INSERTING, MULTILEVEL)])
 def test_a_name_joins_by_a_line_in_the_registry(estimator, monkeypatch):
     with pytest.raises(ValueError, match="'schedule' parameter"):
         estimator(schedule="halting").fit(*data(estimator))
@@ -373,9 +382,10 @@ ADAM = {"solver": "adam", "alpha": 0.01, "learning_rate_init": 0.02}
 #: Estimator, kind, component, its parameter and values of it that make a difference, and parameters beside it.
 OWN = [
     *((estimator, "loss", LogCosh(0.5), {"scale": [0.02, 10.0]}, {}) for estimator in REGRESSORS),
-    *((estimator, "schedule", Halting(2), {"epochs": [2, 5]}, ADAM) for estimator in GROWING),
-    *((estimator, "schedule", Halting(2), {"epochs": [2, 3]}, {}) for estimator in (*INSERTING, *MULTILEVEL)),
-    *((estimator, "criterion", AIC(), {"factor": [0.0, 1e4]}, {}) for estimator in GROWING),
+    (GrowingClassifier, "schedule", Halting(2), {"epochs": [2, 5]}, ADAM),
+    (SensLIClassifier, "schedule", Halting(2), {"epochs": [2, 3]}, {}),
+    (MGOptClassifier, "schedule", Halting(2), {"epochs": [2, 3]}, {}),
+    (GrowingRegressor, "criterion", AIC(), {"factor": [0.0, 1e4]}, {}),
     (GrowingRegressor, "penalty", SmoothedL1(), {"width": [0.01, 1.0]}, {"alpha": 0.1}),
 ]
 
@@ -451,7 +461,7 @@ def test_the_evidence_sets_the_strength_of_a_penalty_of_ones_own():
     assert est.score(X, y) > 0.5
 
 
-@pytest.mark.parametrize("factor", [0.0, 2.0, 20.0])
+@pytest.mark.parametrize("factor", [0.0, 20.0])
 def test_a_criterion_of_ones_own_chooses_the_stage(factor):
     X, y = data(GrowingRegressor)
     settings = {"activation": "tanh", "max_neurons": 12, "search": PolarSearch(n_exchanges=0), "random_state": 0}

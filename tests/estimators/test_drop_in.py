@@ -494,8 +494,7 @@ def test_partial_fit_goes_on_after_pickling():
 # uncertainty ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
-@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize(("activation", "seed"), [("relu", 0), ("tanh", 1)])
 def test_intervals_of_95_percent_cover_about_95_percent(activation, seed):
     X, y = waves(1500, 2, noise=0.3, seed=seed)
     est = GrowingRegressor(activation=activation, random_state=0).fit(X[:500], y[:500])

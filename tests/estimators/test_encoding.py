@@ -18,9 +18,11 @@ from skgrow import (
     PreconditionedMLPRegressor,
     SensLIRegressor,
 )
+from skgrow.growth import PolarSearch
 from skgrow.problem import PiecewiseLinear
 
-QUICK = {"random_state": 0, "max_stage_iter": 40, "max_neurons": 12}
+QUICK = {"random_state": 0, "max_stage_iter": 20, "max_neurons": 9, "search": PolarSearch(16, 8, n_exchanges=0)}
+CLASSES = {"random_state": 0, "max_stage_iter": 40, "max_neurons": 12}
 
 
 def bent(n, seed=0):
@@ -45,7 +47,7 @@ def fitted(data):
 @pytest.fixture(scope="module")
 def classifier(data):
     X, y, *_ = data
-    return GrowingClassifier(**QUICK).fit(X, y > y.mean())
+    return GrowingClassifier(**CLASSES).fit(X, y > y.mean())
 
 
 def test_bent_features_have_knots_among_their_entries(fitted, data):
@@ -174,7 +176,7 @@ def test_weights_are_repetitions(data):
 def test_classes_have_knots_too(classifier, data):
     X, y, X_test, y_test = data
     assert [len(knots) > 0 for knots in classifier.knots_][:4] == [True, False, True, False]
-    without = GrowingClassifier(encoding=None, **QUICK).fit(X, y > y.mean())
+    without = GrowingClassifier(encoding=None, **CLASSES).fit(X, y > y.mean())
     losses = [log_loss(y_test > y.mean(), model.predict_proba(X_test)) for model in (classifier, without)]
     assert losses[0] < 1.05 * losses[1]
 

@@ -81,9 +81,9 @@ def test_training_loss_never_rises_along_the_growth_path(data, alpha, activation
     est = GrowingRegressor(
         activation=activation,
         alpha=alpha,
-        max_neurons=9,
-        search=PolarSearch(n_exchanges=2),
-        max_stage_iter=50,
+        max_neurons=6,
+        search=PolarSearch(16, 8, n_exchanges=2),
+        max_stage_iter=25,
         random_state=0,
     ).fit(X, y)
     assert len(est.history_) > 1
@@ -106,8 +106,8 @@ def test_training_loss_never_rises_whatever_the_solver(solver, activation, alpha
         alpha=alpha,
         solver=solver,
         max_neurons=6,
-        search=PolarSearch(n_exchanges=2),
-        max_stage_iter=30,
+        search=PolarSearch(16, 8, n_exchanges=2),
+        max_stage_iter=20,
         learning_rate_init=0.02,
         random_state=0,
     ).fit(X, y)
@@ -160,7 +160,8 @@ def test_parents_are_rows_of_the_history():
 @pytest.mark.parametrize("activation", ["relu", "tanh"])
 def test_the_stage_of_the_largest_criterion_is_returned(criterion, activation):
     X, y = waves()
-    est = GrowingRegressor(criterion=criterion, activation=activation, random_state=0).fit(X, y)
+    few = {"max_neurons": 12, "search": PolarSearch(16, 8, n_exchanges=1), "random_state": 0}
+    est = GrowingRegressor(criterion=criterion, activation=activation, **few).fit(X, y)
     smooth = activation == "tanh"
     for row in est.history_:
         estimate = "loo" if criterion == "loo" and smooth else "gcv"
@@ -274,16 +275,13 @@ def test_number_of_exchanges_stays_within_its_budget():
 # when growing ends ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("seed", "max_neurons"), [(1, 24), (3, 12)])
-def test_a_few_far_samples_are_not_bent_to(seed, max_neurons):
+def test_a_few_far_samples_are_not_bent_to():
     """Of log-normal inputs a few samples have all the influence, which the mean of GCV hides."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(3)
     X = np.exp(1.2 * rng.normal(size=(600, 5)))
     y = X[:, 0] + 0.5 * X[:, 1] + 0.2 * X[:, 2] ** 0.7 * X[:, 0] ** 0.5 + 0.3 * X[:, 3] * rng.normal(size=600)
     scores = [
-        GrowingRegressor(
-            criterion=criterion, max_neurons=max_neurons, search=PolarSearch(n_exchanges=0), random_state=0
-        )
+        GrowingRegressor(criterion=criterion, max_neurons=12, search=PolarSearch(n_exchanges=0), random_state=0)
         .fit(X[:300], y[:300])
         .score(X[300:], y[300:])
         for criterion in ("loo", "gcv")
@@ -453,18 +451,17 @@ def test_duplicated_rows_with_different_targets_give_their_mean():
     np.testing.assert_allclose(est.predict(np.arange(4.0)[:, None]), means, atol=0.06)  # 3 standard errors
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh"])
 @pytest.mark.parametrize(
-    ("solver", "size", "tolerance"),
+    ("solver", "size", "tolerance", "activation"),
     [
-        ("lm", 1e-12, 1e-6),
-        ("lm", 1e12, 1e-6),
+        ("lm", 1e-12, 1e-6, "relu"),
+        ("lm", 1e12, 1e-6, "tanh"),
         # powers of two leave every rounding as it is, also in solvers that would magnify rounding errors
-        ("lm", 2.0**-40, 1e-12),
-        ("lbfgs", 2.0**-40, 1e-12),
-        ("lbfgs", 2.0**40, 1e-12),
-        ("adam", 2.0**-40, 1e-12),
-        ("adam", 2.0**40, 1e-12),
+        ("lm", 2.0**-40, 1e-12, "tanh"),
+        ("lbfgs", 2.0**-40, 1e-12, "relu"),
+        ("lbfgs", 2.0**40, 1e-12, "tanh"),
+        ("adam", 2.0**-40, 1e-12, "tanh"),
+        ("adam", 2.0**40, 1e-12, "relu"),
     ],
 )
 def test_results_scale_with_the_target(solver, size, tolerance, activation):
@@ -530,7 +527,7 @@ def test_divergence_warns_once_and_keeps_the_best_weights(solver, activation):
     assert est.score(X, y) >= -1e-6  # the start is the mean
 
 
-@pytest.mark.parametrize("activation", ["relu", "tanh", "auto"])
+@pytest.mark.parametrize("activation", ["tanh", "auto"])
 @pytest.mark.parametrize(
     ("kind", "at"),
     [("solver", 1), ("solver", 2), ("solver", 30), ("search", 1), ("search", 2), ("search", 5)],
@@ -550,7 +547,7 @@ def test_keyboard_interrupt_keeps_the_model_so_far(kind, at, activation, interru
         assert est.score(X, y) > 0.1
 
 
-@pytest.mark.parametrize("activation", ["relu", "leaky_relu", "auto"])
+@pytest.mark.parametrize("activation", ["relu", "auto"])
 def test_beyond_the_data_the_deviation_grows_and_does_not_jump(activation):
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 10, 200)

@@ -133,8 +133,7 @@ def fan(n, seed=0):
     return X, np.sin(4 * X[:, 0]) + (0.2 + X[:, 0]) * rng.normal(size=n)
 
 
-@pytest.mark.parametrize("tau", [0.1, 0.5, 0.9])
-@pytest.mark.parametrize("activation", ["tanh", "relu"])
+@pytest.mark.parametrize(("tau", "activation"), [(0.1, "tanh"), (0.5, "relu"), (0.9, "tanh")])
 def test_coverage_of_quantiles(tau, activation):
     X, y = fan(500)
     new, y_new = fan(2000, seed=1)
@@ -265,7 +264,7 @@ def test_standard_deviations_are_those_of_the_squared_error_alone(loss):
 # operators -----------------------------------------------------------------------------------------------------
 
 
-PLAIN = SMALL | {"search": PolarSearch(n_exchanges=0), "max_stage_iter": 20}
+PLAIN = SMALL | {"search": PolarSearch(16, 8, n_exchanges=0), "max_stage_iter": 20}
 
 
 def derivative(f, X):
@@ -346,7 +345,7 @@ def test_gradients_give_a_function_up_to_a_constant():
     assert np.mean((found.numpy() - slopes) ** 2) < 0.05 * np.mean(slopes**2)
 
 
-@pytest.mark.parametrize("v", [[1.0, 0.0], [0.6, 0.8], (0, 2)])
+@pytest.mark.parametrize("v", [[0.6, 0.8], (0, 2)])
 def test_directional_derivatives(v):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(60, 2))
@@ -381,12 +380,12 @@ def test_a_boundary_value_problem_of_second_order():
     np.testing.assert_allclose(est.predict(x[:, None]), np.sin(x), atol=0.02)
 
 
-@pytest.mark.parametrize("sizes", [(0,), (3, 2), (3, 0)], ids=str)
-@pytest.mark.parametrize("solver", ["lm", "adam"])
+@pytest.mark.parametrize(("sizes", "solver"), [((0,), "lm"), ((3, 2), "adam"), ((3, 0), "lm")], ids=str)
 def test_operators_in_single_precision(sizes, solver):
     """Of a constant, and of layers without neurons, a derivative has no curvature at all."""
     x = np.linspace(0, 2, 30)
     few = {"max_stage_iter": 10, "max_neurons": 8, "hidden_layer_sizes": sizes, "solver": solver}
+    few["search"] = PolarSearch(n_exchanges=0)
     est = GrowingRegressor(operator=("directional", [1.0]), dtype="float32", **PLAIN | few)
     prediction = est.fit(x[:, None], np.cos(2 * x)).predict(x[:, None])
     assert np.isfinite(prediction).all()
@@ -424,8 +423,7 @@ def test_the_loss_never_rises_along_the_path_of_an_operator():
         assert len(est.history_) > 1
 
 
-@pytest.mark.parametrize("size", [1e-3, 1e3])
-@pytest.mark.parametrize("solver", ["lm", "lbfgs"])
+@pytest.mark.parametrize(("size", "solver"), [(1e-3, "lm"), (1e3, "lbfgs")])
 def test_the_fit_of_gradients_is_as_good_in_any_units(size, solver):
     rng = np.random.default_rng(0)
     X = rng.uniform(-1, 1, size=(40, 2))

@@ -57,8 +57,7 @@ def corrections(estimator):
 
 @pytest.mark.parametrize("name", SETTINGS)
 @pytest.mark.parametrize(
-    ("cycle", "correction", "solver"),
-    [("full", False, "adam"), ("V", True, "adam"), ("W", "exact", "sgd"), ("two-level", True, "lbfgs")],
+    ("cycle", "correction", "solver"), [("full", True, "adam"), ("W", "exact", "sgd"), ("two-level", False, "lbfgs")]
 )
 def test_every_hierarchy_cycle_and_solver(name, cycle, correction, solver):
     X, y = waves()
@@ -205,9 +204,7 @@ def least_squares(X, Y, rank):
         ({"architecture": "mlp", "hidden_layer_sizes": (2,), "hierarchy": SubspaceHierarchy(3)}, 2),
     ],
 )
-@pytest.mark.parametrize(
-    ("cycle", "correction", "solver"), [("full", False, "lbfgs"), ("V", True, "lbfgs"), ("W", "exact", "adam")]
-)
+@pytest.mark.parametrize(("cycle", "correction", "solver"), [("V", True, "lbfgs"), ("W", "exact", "adam")])
 def test_linear_networks_reach_least_squares_of_their_rank(settings, rank, cycle, correction, solver):
     rng = np.random.default_rng(0)
     X = rng.normal(size=(60, 4))
@@ -249,7 +246,7 @@ def test_linear_convolutions_interpolate_few_images(cycle):
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-@pytest.mark.parametrize("solver", ["adam", "lbfgs", "sgd"])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
 def test_full_batch_objectives_never_rise_and_accepted_corrections_lower_them(name, solver):
     X, y = waves()
     cycle = Cycle("V", correction=solver != "adam", kappa=0.01, check_every=3, coarse_iter=2)
@@ -301,7 +298,7 @@ def test_cost_grows_linearly_with_blocks(correction):
     for kind in ("V", "full"):
         cycle = Cycle(kind, correction=correction, kappa=0.01, check_every=3)
         fixed, growing = [], []
-        for blocks in (4, 8, 16):
+        for blocks in (2, 4, 8):
             shared = settings | {"hidden_layer_sizes": (4,) * (blocks + 1), "cycle": cycle} | ON
             deepest = int(np.log2(blocks))
             for found, n_levels in ((fixed, 2), (growing, deepest)):

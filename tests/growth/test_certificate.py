@@ -263,8 +263,9 @@ def test_the_gap_needs_no_fitted_output_bias():
 # growth until the gap closes -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("activation", PIECEWISE_LINEAR, ids=str)
-@pytest.mark.parametrize(("n", "d"), [(20, 1), (60, 1), (15, 2), (30, 2)])
+@pytest.mark.parametrize(
+    ("n", "d", "activation"), [(20, 1, RELU), (60, 1, PIECEWISE_LINEAR[1]), (15, 2, PIECEWISE_LINEAR[1]), (30, 2, RELU)]
+)
 def test_growth_ends_at_the_global_minimum(n, d, activation):
     for seed in range(2):
         problem = noisy_waves(n, d, 1, seed)
@@ -435,7 +436,7 @@ def test_two_neurons_between_the_same_samples_become_one_at_once():
     assert float(path_norm(state.network)) < float(path_norm(network))
 
 
-@pytest.mark.parametrize(("n", "d"), [(20, 1), (60, 1), (15, 2)])
+@pytest.mark.parametrize(("n", "d"), [(20, 1), (15, 2)])
 def test_linearly_dependent_neurons_are_thinned_out(n, d):
     """Without that these networks of 9 to 18 neurons have up to five more."""
     for seed in range(3):

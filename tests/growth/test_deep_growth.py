@@ -334,8 +334,7 @@ def test_deep_classifiers_grow_where_they_may(grow_layer):
     assert_path_is_sound(est, grow_layer)
 
 
-@pytest.mark.parametrize("loss", ["huber", "quantile", "poisson"])
-@pytest.mark.parametrize("grow_layer", ["all", "best"])
+@pytest.mark.parametrize(("loss", "grow_layer"), [("huber", "all"), ("quantile", "best"), ("poisson", "all")])
 def test_deep_networks_grow_for_other_losses(loss, grow_layer):
     X, y = ridge_data()
     est = GrowingRegressor(**DEEP, grow_layer=grow_layer, activation="tanh", loss=loss, early_stopping=True)
@@ -363,8 +362,9 @@ def test_layers_that_merging_has_emptied_break_nothing(grow_layer):
         assert np.isfinite(est.predict(X)).all()
 
 
-@pytest.mark.parametrize("kind", [GrowingRegressor, GrowingClassifier])
-@pytest.mark.parametrize("grow_layer", ["last", "all", "best"])
+@pytest.mark.parametrize(
+    ("kind", "grow_layer"), [(GrowingRegressor, "all"), (GrowingClassifier, "last"), (GrowingClassifier, "best")]
+)
 def test_a_network_whose_layers_are_empty_starts_anew(kind, grow_layer):
     """On inputs that are all equal every neuron is a constant and merges away, in inner layers, too."""
     X, y = ridge_data()

@@ -177,6 +177,23 @@ def test_what_is_not_worth_the_time_is_not_compared_with_noise():
     assert counted.count == 2 + GROWTH.noise_draws
 
 
+def test_what_noise_would_remove_is_not_counted(monkeypatch):
+    x = np.random.default_rng(0).uniform(-1, 1, 60)
+    found = trained(*at_the_mean(x, np.abs(x)))
+    draws = []
+
+    def shares(*args):
+        yield 0.5
+        while True:
+            draws.append(0.4)
+            yield 0.4
+
+    monkeypatch.setattr("skgrow.growth._noise.permuted_shares", shares)
+    assert not exceeds_noise(found, None, 3, least=0.3 * found.loss, n_above=0)
+    assert len(draws) == 14  # the mean of all 19 is then no less than 14 / 19 of 0.4: 0.5 less that is too little
+    assert exceeds_noise(found, None, 3, least=0.1 * found.loss, n_above=0)
+
+
 def test_noise_is_left_after_the_first_permutation_that_is_above():
     counted = Counted()
     rng = np.random.default_rng(0)

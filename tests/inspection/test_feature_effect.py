@@ -10,7 +10,17 @@ import pytest
 from sklearn.exceptions import NotFittedError
 
 from skgrow import FeatureEffectDisplay, GrowingClassifier, GrowingRegressor
+from skgrow.growth import PolarSearch
 from skgrow.problem import PiecewiseLinear
+
+#: One block found in a few directions.
+SMALL = {
+    "activation": "tanh",
+    "max_neurons": 3,
+    "max_stage_iter": 20,
+    "search": PolarSearch(8, 4, n_exchanges=0),
+    "random_state": 0,
+}
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,7 @@ def test_effects_of_an_additive_function_are_its_terms(fitted, data):
 def test_the_largest_effects_are_shown_if_there_are_many(data):
     rng = np.random.default_rng(0)
     X = np.hstack([data[0], rng.uniform(size=(400, 9))])
-    est = GrowingRegressor(max_neurons=3, max_stage_iter=20, activation="tanh", random_state=0).fit(X, data[1])
+    est = GrowingRegressor(**SMALL).fit(X, data[1])
     display = FeatureEffectDisplay.from_estimator(est, X)
     assert len(display.names) == 9
     assert {"x0", "x1"} <= set(display.names)
@@ -58,7 +68,7 @@ def test_names_axes_and_style_are_those_asked_for(data):
     import pandas as pd
 
     frame = pd.DataFrame(data[0], columns=["height", "width", "depth"])
-    est = GrowingRegressor(max_neurons=3, max_stage_iter=20, activation="tanh", random_state=0).fit(frame, data[1])
+    est = GrowingRegressor(**SMALL).fit(frame, data[1])
     _, axes = plt.subplots(1, 2)
     display = FeatureEffectDisplay.from_estimator(
         est, frame, features=["width", 0], ax=axes, line_kw={"color": "black"}
@@ -72,11 +82,11 @@ def test_names_axes_and_style_are_those_asked_for(data):
 
 def test_classes_show_the_probability_of_one(data):
     X, y = data
-    two = GrowingClassifier(max_neurons=3, max_stage_iter=20, activation="tanh", random_state=0).fit(X, y > 0.5)
+    two = GrowingClassifier(**SMALL).fit(X, y > 0.5)
     last, first = (FeatureEffectDisplay.from_estimator(two, X, target=target) for target in (None, False))
     np.testing.assert_allclose(last.effects, -np.array(first.effects))
     assert last.effects[1][0] > last.effects[1][-1]  # falls along feature 1
-    three = GrowingClassifier(max_neurons=3, max_stage_iter=20, activation="tanh", random_state=0)
+    three = GrowingClassifier(**SMALL)
     three.fit(X, np.digitize(y, [0, 1]))
     effects = [FeatureEffectDisplay.from_estimator(three, X, target=k).effects for k in range(3)]
     np.testing.assert_allclose(np.sum(effects, 0), 0, atol=1e-9)
