@@ -318,7 +318,7 @@ class _Growth:
                 break
             self.task = whole if rows == self.levels[-1] else whole.of_rows(rows)
             self.regime = self.task.regime
-            grows = rows <= BUDGETS.grown_rows
+            grows = self.regime.grows_on
             with self.task.threads():
                 if part.plain is None:
                     part = self._further(part, self.task, max_neurons if grows else part.width)

@@ -291,6 +291,11 @@ class GrowthRegime(Regime):
                 rows *= BUDGETS.cascade_factor
         return [*found, n]
 
+    @property
+    def grows_on(self) -> bool:
+        """Whether networks that have grown on fewer rows may grow on these, too."""
+        return self.n <= BUDGETS.grown_rows
+
     def spanned(self, n: int, d: int) -> bool:
         """Whether that is so of n samples and d features: for penalised weights nothing is lost."""
         return n <= d and n <= BUDGETS.spanned_rows and self.settings.operator is None

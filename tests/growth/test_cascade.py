@@ -15,8 +15,8 @@ SMALL = {"max_neurons": 12, "max_stage_iter": 20, "random_state": 0, "search": P
 
 @pytest.fixture
 def short(monkeypatch):
-    """Levels of 150, 600 and all rows."""
-    monkeypatch.setattr(_regime, "BUDGETS", replace(BUDGETS, cascade_rows=150))
+    """Levels of 150, 600 and all rows; growth on the first two."""
+    monkeypatch.setattr(_regime, "BUDGETS", replace(BUDGETS, cascade_rows=150, grown_rows=600))
 
 
 def data(n=1600):
