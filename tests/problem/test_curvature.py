@@ -24,6 +24,7 @@ from skgrow.problem import (
     RowCurvature,
     SampledKroneckerCurvature,
     SquaredError,
+    gram_matrix,
 )
 from skgrow.solvers import LevenbergMarquardt
 from skgrow.training import ByEvidence
@@ -378,3 +379,11 @@ def test_chunks_give_the_same_factors(monkeypatch):
     for ours, theirs in zip(KroneckerCurvature.of(network, problem).factors, whole, strict=True):
         torch.testing.assert_close(ours[0], theirs[0])
         torch.testing.assert_close(ours[1], theirs[1])
+
+
+@pytest.mark.parametrize("value", [torch.inf, -torch.inf, torch.nan])
+def test_what_is_not_finite_shows_on_the_diagonal(value):
+    rows = torch.arange(12.0, dtype=torch.float64).view(3, 4)
+    assert DenseCurvature(gram_matrix(rows)).is_finite()
+    rows[1, 2] = value
+    assert not DenseCurvature(gram_matrix(rows)).is_finite()
