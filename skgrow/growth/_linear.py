@@ -61,9 +61,9 @@ def linear_model_by_validation(
     d, c = problem.X.shape[1], problem.Y.shape[1]
     network = MLP((d, c), problem.X.new_zeros((d + 1) * c), Activation("identity"))
     best, failures = None, 0
-    for alpha in falling_penalties(_largest(problem)):
-        network = descended(network, problem.at(alpha).ruled(FixedAlpha()))
-        trained = measured(network, problem.at(alpha).ruled(FixedAlpha()), criterion)
+    for on in falling_penalties(problem, _largest(problem)):
+        network = descended(network, on)
+        trained = measured(network, on, criterion)
         failures += 1
         if best is None or criterion.gains(trained, best, problem):
             best, failures = trained, 0

@@ -445,8 +445,8 @@ def column_units(A: Tensor, g: Tensor, eps: float, spread: bool = True) -> tuple
     The scale is the root mean square of the deviations from the median of those entries that are not the median
     itself, and if ``spread`` at most twice the standard deviation of a normal distribution of equal quartiles. So a
     continuous column has its standard deviation, a rare indicator the difference of its values (Gelman 2008), rare
-    counts their size, and a column of heavy tails the width of its bulk: standard deviations would blow up the former and
-    squeeze the latter (decision 28).
+    counts their size, and a column of heavy tails the width of its bulk: standard deviations would blow up the former
+    and squeeze the latter (decision 28).
 
     Parameters
     ----------

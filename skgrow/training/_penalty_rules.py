@@ -257,10 +257,10 @@ class _EvidenceFollower(Follower):
         return not before
 
 
-def falling_penalties(largest: float) -> Iterator[float]:
-    """Yield penalties of a linear model a decade apart, given the largest sum of squares of a feature."""
+def falling_penalties(problem: Problem, largest: float) -> Iterator[Problem]:
+    """Yield the problem of a linear model with penalties a decade apart, given a feature's largest sum of squares."""
     for power in range(PENALTY.decades):
-        yield largest * 10.0 ** (PENALTY.largest_power - power)
+        yield problem.at(largest * 10.0 ** (PENALTY.largest_power - power)).ruled(FixedAlpha())
 
 
 def first_fixed_point(
@@ -309,7 +309,8 @@ def first_fixed_point(
 
     upper: tuple[float, float, Any] | None = None
     best = -math.inf, largest, network
-    for alpha in falling_penalties(largest):
+    for on in falling_penalties(problem, largest):
+        alpha = on.alpha
         following, value, network = at(alpha, network)
         slope = math.log(max(following, TINY) / alpha)
         if slope < 0:
