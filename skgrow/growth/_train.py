@@ -285,10 +285,13 @@ class _Growth:
         """Return the average of all members, each of which is that of its networks and the linear model."""
         found = []
         for member in members:
-            joins = line is not None and self._error(line) <= min(map(self._error, member.networks))
+            networks = member.networks
+            if self.regime.is_expensive:  # the others have ended early
+                networks = [max(networks, key=lambda network: network.trained.criterion)]
+            joins = line is not None and self._error(line) <= min(map(self._error, networks))
             found.append(
                 combine(
-                    member.networks,
+                    networks,
                     line if joins else None,
                     self._criterion,
                     may_average=member.may_average,
@@ -328,7 +331,7 @@ class _Growth:
 
     def _further(self, part: Member, task: Task, max_neurons: int) -> Member:
         """Return a network trained on more rows, on which it may grow on, with the penalty that it has."""
-        self.alphas = {part.label: part.trained.alpha}
+        self.alphas, self.rival = {part.label: part.trained.alpha}, []
         network = cast(MLP, part.trained.network).like(task.samples.X)
         try:
             further = self._member(_Start(part.name, task, task, network, part.trained.row), max_neurons)
@@ -389,11 +392,10 @@ class _Growth:
         for row in history:
             parent = row["parent"]
             place = start.before if parent is None else parent + offset
-            row["action"] = "rows" if parent is None and start.before is not None else row["action"]
             self.history.append(row | {"activation": start.label, "member": self.number, "parent": place})
         trained.row += offset
         self.loss_curve += monitor.loss_curve
-        self.stopped = monitor.stopped
+        self.stopped = monitor.stopped and not monitor.beaten
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
@@ -447,6 +449,7 @@ class _Growth:
             monitor=monitor,
             history=history,
             criterion=criterion,
+            begins_as="start" if start.before is None else "rows",
         )
         if not monitor.beaten:
             row = history[best.row]

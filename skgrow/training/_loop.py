@@ -304,6 +304,7 @@ def fit(
     history: History,
     criterion: Criterion | None = None,
     state: Any = None,
+    begins_as: str = "start",
 ) -> Trained:
     """Train, act, train, ... and return the network of the best criterion.
 
@@ -332,6 +333,8 @@ def fit(
         Says which network is the best; default: :class:`Objective`.
     state : SolverState, optional
         Of a network of the same parameters, from which the solver goes on.
+    begins_as : str, default="start"
+        The action of the first row.
 
     Returns
     -------
@@ -368,7 +371,7 @@ def fit(
             "standardize=True or other units of X and y may help."
         )
     try:
-        record(current, "start", True, None)
+        record(current, begins_as, True, None)
         while not monitor.stopped:
             proposal = policy.act(current, best, history)
             if proposal is None or monitor.stopped:
