@@ -161,8 +161,9 @@ class LogEvidence(Criterion):
 
         Laplace's evidence of separable classes has no maximum: it grows as the penalty falls.
         """
-        held = problem.rule.sets_penalty and not trained.problem.rule.sets_penalty and problem.loss.known_dispersion
-        return not held and super().becomes_best(trained, best, accepted, problem)
+        held = problem.rule.sets_penalty and not trained.problem.rule.sets_penalty
+        unbounded = problem.loss.known_dispersion and problem.curvature.is_exact
+        return not (held and unbounded) and super().becomes_best(trained, best, accepted, problem)
 
     def error(self, trained: Any) -> float:
         """Return the leave-one-out loss, or generalised cross-validation: the evidence estimates no error."""

@@ -255,7 +255,7 @@ class GrowingRegressor(Growing, NetworkRegressor):
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
-        CPU.
+        CPU, except by convolutional networks.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without
@@ -290,7 +290,8 @@ class GrowingRegressor(Growing, NetworkRegressor):
         Name of the activation of every hidden neuron, layer by layer.
 
     history_ : list of dict
-        One row per growth stage or exchange, and for the linear model and an average: ``time`` in seconds, ``epoch``,
+        One row per growth stage or exchange, for a network that goes on with more rows (``"rows"``: of more than 8000,
+        networks grow on 4000 first), and for the linear model and an average: ``time`` in seconds, ``epoch``,
         ``action``, ``parent`` (row it was made from), ``accepted``, ``architecture``, ``n_parameters``,
         ``train_loss``, ``validation_loss`` (half the mean squared error in standardized units, summed over outputs),
         ``log_evidence``, ``gcv``, ``loo``, ``alpha``, ``criterion``, ``indicator``, ``predicted_decrease``,
@@ -713,7 +714,7 @@ class GrowingClassifier(Growing, NetworkClassifier):
     device : str, default="auto"
         ``"auto"``, ``"cpu"``, ``"cuda"``, ``"cuda:k"`` or ``"mps"``. ``"auto"`` takes a GPU if there is one and
         the work is large enough to pay; data that is a tensor on a GPU stays there. Other data are predicted on the
-        CPU.
+        CPU, except by convolutional networks.
 
     dtype : {"auto", "float32", "float64"}, default="auto"
         Precision of training. ``"auto"`` is float64, and float32 for mini-batch solvers and on devices without

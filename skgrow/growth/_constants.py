@@ -78,6 +78,9 @@ class GrowthConstants:
         after so many in all: full training follows (decision 3).
     carried : int
         Networks of an average that go on with more rows: more cost their time and bring little (decision 34).
+    still_pays : float
+        Relative gain of the criterion by growth on the rows before from which on networks grow on any number of rows
+        (decision 34).
     further_tol : float
         Relative decrease of the objective per iteration that still counts when networks go on with more rows: they are
         next to a minimum (decision 34).
@@ -138,6 +141,7 @@ class GrowthConstants:
     rough_patience: int = 2
     rough_iterations: int = 25
     carried: int = 2
+    still_pays: float = 0.01
     further_tol: float = 1e-4
     race_rows: int = 2
     least_share: float = 0.05

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from skgrow.criteria import Criterion
+from skgrow.criteria import Criterion, LogEvidence
 from skgrow.growth._constants import GROWTH
 from skgrow.networks import MLP, Activation
 from skgrow.problem import Curvature, DenseCurvature, FixedAlpha, Problem
@@ -37,7 +37,8 @@ def linear_model(problem: Problem, criterion: Criterion) -> Trained:
         return measured(_minimised(network, problem), problem, criterion)
     problem, network = _with_penalty(problem, network)
     trained = measured(_minimised(network, problem), problem, criterion)
-    if not problem.loss.known_dispersion or trained.evidence is None:
+    judged = problem.loss.known_dispersion and isinstance(criterion, LogEvidence)
+    if not judged or trained.evidence is None:
         return trained
     return by_leave_one_out(trained, lambda model, on: measured(_minimised(model.network, on), on, criterion))
 
@@ -72,9 +73,9 @@ def linear_model_by_validation(
     return cast(Trained, best)
 
 
-def refitted(plain: Trained, problem: Problem, criterion: Criterion) -> Trained:
+def refitted(network: MLP, problem: Problem, criterion: Criterion) -> Trained:
     """Return a linear model trained on another problem."""
-    return measured(_minimised(cast(MLP, plain.network).like(problem.X), problem), problem, criterion)
+    return measured(_minimised(network, problem), problem, criterion)
 
 
 def _largest(problem: Problem) -> float:

@@ -137,7 +137,7 @@ class GrowthPolicy:
 
     def _growth(self, current: Trained, best: Trained, history: History) -> Action | None:
         last = history[-1]
-        if self.anew is not None and current.problem.loss.known_dispersion:
+        if self.anew is not None and current.problem.loss.known_dispersion and self.rule.sets_penalty:
             return self._anew_by_evidence(current, self.anew, best, last)
         if self.expensive and not last["accepted"]:
             self.stop_reason = "undone"

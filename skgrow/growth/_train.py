@@ -12,7 +12,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from skgrow.criteria import Criterion
+from skgrow.criteria import Criterion, LogEvidence
 from skgrow.growth._average import average_of, combine, combine_members
 from skgrow.growth._certificate import CertificatePolicy, constant_network
 from skgrow.growth._constants import GROWTH
@@ -308,6 +308,8 @@ class _Growth:
         full = {id(task): whole for task, whole in zip(self.wholes, self.full, strict=True)}
         parts = sorted(best.parts or [best], key=self._error)[: GROWTH.carried]
         for i, part in enumerate(parts):
+            if self.stopped:
+                break
             others = sum(part.width for part in parts) - part.width
             parts[i] = self._through_levels(part, full[id(part.task)], self.settings.max_neurons - others)
         self.task, self.regime = self.full[0], self.full[0].regime
@@ -316,45 +318,56 @@ class _Growth:
 
     def _through_levels(self, part: Member, whole: Task, max_neurons: int) -> Member:
         """Return a network, or the linear model, trained on more and more rows."""
+        paid = False
         for rows in self.levels:
-            if self.stopped:
-                break
             self.task = whole if rows == self.levels[-1] else whole.of_rows(rows)
             self.regime = self.task.regime
-            grows = self.regime.grows_on
-            with self.task.threads():
-                if part.plain is None:
-                    part = self._further(part, self.task, max_neurons if grows else part.width)
-                else:
-                    part = self._line_on(part, self.task)
+            begins, grows = len(self.history), paid or self.regime.grows_on
+            try:
+                with self.task.threads():
+                    if part.plain is None:
+                        part = self._further(part, self.task, max_neurons, grows=grows)
+                    else:
+                        part = self._line_on(part, self.task)
+            except KeyboardInterrupt:
+                interrupted()
+                self.stopped, self.stop_reason = True, "interrupted"
+            except torch.linalg.LinAlgError:
+                break
+            if self.stopped:
+                break
+            first = self.history[begins]["criterion"]
+            paid = part.trained.criterion - first > GROWTH.still_pays * abs(first)
         return part
 
-    def _further(self, part: Member, task: Task, max_neurons: int) -> Member:
+    def _further(self, part: Member, task: Task, max_neurons: int, *, grows: bool) -> Member:
         """Return a network trained on more rows, on which it may grow on, with the penalty that it has."""
         self.alphas, self.rival = {part.label: part.trained.alpha}, []
-        network = cast(MLP, part.trained.network).like(task.samples.X)
+        network = cast(MLP, part.trained.network)
+        start = _Start(part.name, task, task, network, part.trained.row)
         try:
-            further = self._member(_Start(part.name, task, task, network, part.trained.row), max_neurons)
-        except KeyboardInterrupt:
-            interrupted()
-            self.stopped, self.stop_reason = True, "interrupted"
-            return part
+            further = self._member(start, max_neurons if grows else part.width)
         finally:
             self.alphas = {}
-        further.stop_reason = self.stop_reason or part.stop_reason
+        if not grows:
+            further.stop_reason = self.stop_reason or part.stop_reason
         return further
 
     def _line_on(self, line: Member, task: Task) -> Member:
         """Return the linear model trained on more rows, with the penalty that it has."""
-        problem = task.problem(penalty=line.problem.penalty, support=GROWTH.kink_support)
-        plain = refitted(
-            replace(line.trained, network=line.plain), problem, self._criterion(task).suited_to(problem, smooth=True)
-        )
+        penalty, criterion = line.problem.penalty, self._criterion(task)
+        problem = task.problem(penalty=penalty, support=GROWTH.kink_support)
+        plain = refitted(cast(MLP, line.plain), problem, criterion.suited_to(problem, smooth=True))
+        if task.everything is not None and self.regime.is_expensive:  # as the networks, which validation data judge
+            everything = task.problem(task.everything, penalty=penalty, support=GROWTH.kink_support)
+            whole = refitted(cast(MLP, plain.network), everything, criterion)
+            plain = replace(plain, network=whole.network, loss=whole.loss, validation_loss=math.nan)
         row = self.history[line.trained.row] | {"action": "rows", "parent": line.trained.row}
-        trained = replace(
-            plain, network=linear(plain.network.weights[0], plain.network.biases[0]), row=len(self.history)
-        )
-        self.history.append(row | trained.entries(self._criterion(task)))
+        W, b = plain.network.weights[0], plain.network.biases[0]
+        trained = replace(plain, network=linear(W, b), row=len(self.history))
+        row |= trained.entries(criterion)
+        self.history.append(row)
+        StageMonitor(task, self.report, line.label).stage(row, trained.network)
         return Member(trained, "identity", task, plain=cast(MLP, plain.network), number=None)
 
     # problems ----------------------------------------------------------------------------------------------
@@ -397,6 +410,8 @@ class _Growth:
         self.loss_curve += monitor.loss_curve
         self.stopped = monitor.stopped and not monitor.beaten
         reason = next(row["stop_reason"] for row in reversed(history) if row["stop_reason"])
+        if monitor.stopped and not monitor.beaten:  # perhaps after growth
+            reason = monitor.stop_reason or reason
         if reason in ("callback", "interrupted", "not_finite"):  # it ends the whole fit
             self.stop_reason = reason
         return Member(trained, start.name, start.whole, stop_reason=reason, number=self.number)
@@ -418,7 +433,7 @@ class _Growth:
         solver = settings.solver.seeded(generator)
         schedule = settings.schedule
         if start.before is not None:
-            solver, schedule = solver.near_minimum(), Plateau(tol=GROWTH.further_tol)
+            solver, schedule = getattr(solver, "near_minimum", lambda: solver)(), Plateau(tol=GROWTH.further_tol)
         room, max_neurons = max_neurons, self.regime.most_neurons(max_neurons, d, c, task.held_out is not None)
         policy = _policy(
             task,
@@ -455,8 +470,9 @@ class _Growth:
             row = history[best.row]
             row |= policy.known_indicators(best.network, best.problem, row)
         best.network = completed(lambda: policy.merged(best.network, best.problem), monitor)
-        judged = problem.loss.known_dispersion and criterion.needs_evidence and best.evidence is not None
-        if judged and problem.rule.sets_penalty and task.operator is None and not monitor.stopped:
+        judged = problem.loss.known_dispersion and isinstance(criterion, LogEvidence) and best.evidence is not None
+        judged = judged and problem.rule.sets_penalty and problem.curvature.is_exact and task.operator is None
+        if judged and not monitor.stopped:
             best = self._with_less_penalty(best, solver, criterion, history, monitor)
         if task.everything is not None and self.regime.is_expensive and not monitor.stopped:
             try:
@@ -484,7 +500,9 @@ class _Growth:
         if found.problem is not best.problem:
             row = history[best.row] | {"action": "penalty", "parent": best.row, "stop_reason": None}
             found = replace(found, row=len(history))
-            history.append(row | found.entries(criterion))
+            row |= found.entries(criterion)
+            history.append(row)
+            monitor.stage(row, found.network)
         return found
 
     def _certified(
@@ -664,7 +682,7 @@ class _Growth:
             trained,
             history,
             self.loss_curve,
-            min(row["train_loss"] for row in history),
+            trained.loss if self.levels else min(row["train_loss"] for row in history),
             task.validation_scores(history),
             reason,
             found,

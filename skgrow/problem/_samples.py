@@ -169,9 +169,7 @@ class Samples:
         if w is None or not bool((w == w.round()).all()) or float(w.max()) > _LARGEST_COUNT or len(w) > _MAX_MERGED:
             return None
         w = w / np.gcd.reduce(w.to("cpu").numpy().astype(np.int64))
-        new = (self.X[1:] != self.X[:-1]).any(1)  # equal inputs lie one after the other
-        inputs = torch.cat([new.new_zeros(1), new]).cumsum(0)
-        targets = torch.unique(self.Y, dim=0, return_inverse=True)[1]
+        inputs, targets = (torch.unique(array, dim=0, return_inverse=True)[1] for array in (self.X, self.Y))
         total, equal = float(w.sum()), _agreeing(w)
         pairs, alike = (_agreeing(w, place) for place in (inputs, targets))
         differ = 1 - equal / pairs if pairs else 0.0
@@ -225,13 +223,6 @@ class Samples:
         """Return some of the rows."""
         cut = (None if a is None else a[rows] for a in (self.weight, self.emphasis, self.repeats))
         return Samples(self.X[rows], self.Y[rows], *cut)
-
-    def to(self, dtype: torch.dtype) -> Samples:
-        """Return the samples in a precision."""
-        if self.X.dtype == dtype:
-            return self
-        rest = (None if a is None else a.to(dtype) for a in (self.weight, self.emphasis, self.repeats))
-        return Samples(self.X.to(dtype), self.Y.to(dtype), *rest)
 
     def noise_scale(self) -> float:
         """Return a robust standard deviation of the noise: of differences between nearest neighbours, over root two.

@@ -131,5 +131,7 @@ class StageMonitor(Monitor):
     def stage(self, row: dict[str, Any], network: Network) -> None:
         """Complete the row and report it."""
         self.task.complete(row)
-        if self.report is not None and self.report(self.name, row, network):
+        on = self.task.coordinates
+        seen = network if on is None or on.stays else on.outward(network)
+        if self.report is not None and self.report(self.name, row, seen):
             self.stop("callback")

@@ -26,6 +26,7 @@ from skgrow.problem import (
     gauss_newton_work,
 )
 from skgrow.training._penalty_rules import PENALTY, BetweenDescents, ByEvidence, InRounds
+from skgrow.training._schedules import Plateau
 from skgrow.training._settings import Settings
 
 
@@ -74,7 +75,8 @@ class Budgets:
         Rows on which networks grow first if there are more than twice as many, and how many times as many the next ones
         are (decision 34).
     grown_rows : int
-        Rows up to which they may grow on then; on more they are only trained (decision 34).
+        Rows up to which they may grow on then; on more they are only trained, unless growth still paid before
+        (decision 34).
     samples_per_weight : int
         Samples behind each weight of a large block (decision 4).
     small_block, large_block, output_block : int
@@ -285,7 +287,10 @@ class GrowthRegime(Regime):
     def levels(self, n: int) -> list[int]:
         """Return the numbers of rows that networks are trained on one after the other, the last one of n."""
         rows, found = BUDGETS.cascade_rows, []
-        if self.settings.n_members == 1 and self.settings.operator is None and not self.certifies:
+        schedule = self.settings.schedule  # of numbers of growths or iterations, which are those on all rows
+        limited = type(schedule) is not Plateau or schedule.max_growths is not None
+        one = self.settings.n_members == 1 and self.settings.operator is None
+        if one and not limited and not self.certifies:
             while 2 * rows < n:
                 found.append(rows)
                 rows *= BUDGETS.cascade_factor

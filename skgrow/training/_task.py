@@ -32,6 +32,10 @@ from skgrow.training._regime import Regime
 from skgrow.training._settings import Settings
 
 
+def _always(*_: Any) -> bool:
+    return True
+
+
 @dataclass(frozen=True)
 class Data:
     """Validated data.
@@ -144,7 +148,8 @@ class Task:
             kind = "none"
         if data.units is None:
             n_channels = None if settings.n_channels is None else settings.n_channels(given.X.shape[1])
-            spread = not (regime.encodes and settings.encoding is not None and settings.encoding.may_take(n, n, d))
+            encodes = regime.encodes and settings.encoding is not None
+            spread = not (encodes and getattr(settings.encoding, "may_take", _always)(n, n, d))
             units = Units.of(given, settings.standardize, kind, n_channels, spread=spread)
         else:
             x_mean, x_scale, y_mean, y_scale = (torch.as_tensor(a, device=given.X.device) for a in data.units)
@@ -185,9 +190,8 @@ class Task:
     def of_rows(self, n: int) -> Task:
         """Return the task on n of its training rows, drawn at random, with the choices for so many."""
         regime = replace(self.regime, n=n)
-        samples = self.samples.drawn(n, self.generator(), self.loss.strata(self.samples.Y)).to(regime.dtype)
-        held_out = None if self.held_out is None else self.held_out.to(regime.dtype)
-        return replace(self, samples=samples, held_out=held_out, everything=None, regime=regime)
+        samples = self.samples.drawn(n, self.generator(), self.loss.strata(self.samples.Y))
+        return replace(self, samples=samples, everything=None, regime=regime)
 
     def on(self, coordinates: Coordinates) -> Task:
         """Return the task of networks on coordinates of the inputs."""
