@@ -498,7 +498,8 @@ class _Growth:
             return best
         history[best.row]["loo"] = found.loo
         if found.problem is not best.problem:
-            row = history[best.row] | {"action": "penalty", "parent": best.row, "stop_reason": None}
+            row = history[best.row] | {"action": "penalty", "parent": best.row}
+            row["stop_reason"], history[-1]["stop_reason"] = history[-1]["stop_reason"], None  # stands in the last row
             found = replace(found, row=len(history))
             row |= found.entries(criterion)
             history.append(row)
