@@ -26,12 +26,14 @@ ROWS, NEW = (4000, 10_000, 30_000, 100_000), 5000
 
 
 def data(kind, n):
+    """Return n rows, and always the same new ones."""
+    most = max(n, *ROWS) + NEW
     if kind == "regression":
-        X, y = make_friedman1(n + NEW, n_features=10, noise=1.0, random_state=0)
+        X, y = make_friedman1(most, n_features=10, noise=1.0, random_state=0)
     else:
         shape = {"n_features": 20, "n_informative": 8, "n_classes": 3, "n_clusters_per_class": 4}
-        X, y = make_classification(n + NEW, **shape, class_sep=0.8, random_state=0)
-    return X[:n], y[:n], X[n:], y[n:]
+        X, y = make_classification(most, **shape, class_sep=0.8, random_state=0)
+    return X[:n], y[:n], X[-NEW:], y[-NEW:]
 
 
 def models(kind):
