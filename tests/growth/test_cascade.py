@@ -1,14 +1,15 @@
 """Growth on some of the rows, which goes on with more and more of them."""
 
 from dataclasses import replace
+from itertools import count
 
 import numpy as np
 import pytest
 from sklearn.datasets import make_friedman1
 
 from skgrow import GrowingClassifier, GrowingRegressor
-from skgrow.growth import PolarSearch
-from skgrow.training import BUDGETS, _regime
+from skgrow.growth import PolarSearch, _train
+from skgrow.training import BUDGETS, Plateau, _regime
 
 SMALL = {"max_neurons": 12, "max_stage_iter": 20, "random_state": 0, "search": PolarSearch(n_directions=40)}
 
@@ -125,3 +126,44 @@ def test_levels_are_four_times_as_large_as_the_one_before():
 def test_ensembles_operators_and_certificates_see_all_rows_from_the_start():
     for settings in ({"n_members": 2}, {"operator": "gradient"}, {"penalty": "path", "alpha": 1e-2}):
         assert levels(40_000, **settings) == [40_000]
+
+
+@pytest.mark.usefixtures("short")
+@pytest.mark.parametrize("at", [0, 1])
+def test_an_interrupt_between_levels_keeps_the_networks_so_far(monkeypatch, at):
+    X, y, *_ = data()
+    calls, whole = count(), _train._Growth._further
+
+    def further(*args, **settings):
+        if next(calls) == at:
+            raise KeyboardInterrupt
+        return whole(*args, **settings)
+
+    monkeypatch.setattr(_train._Growth, "_further", further)
+    model = GrowingRegressor(**SMALL)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.fit(X, y)
+    assert model.stop_reason_ == "interrupted"
+    assert model.score(X, y) > 0.7
+
+
+@pytest.mark.usefixtures("short")
+def test_a_linear_model_that_is_interrupted_stays(monkeypatch):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(700, 3))
+    y = X @ [1.0, 2.0, -1.0] + 0.3 * rng.normal(size=700)
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_train, "refitted", interrupt)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model = GrowingRegressor(encoding=None, **SMALL).fit(X, y)
+    assert model.score(X, y) > 0.95
+
+
+@pytest.mark.usefixtures("short")
+def test_schedules_that_count_growths_see_all_rows_from_the_start():
+    X, y, *_ = data(500)
+    model = GrowingRegressor(activation="tanh", schedule=Plateau(max_growths=1), **SMALL).fit(X, y)
+    assert not rows_of(model.history_)

@@ -113,6 +113,14 @@ def test_rows_drawn_have_the_share_of_every_stratum(n):
     assert len(torch.unique(found.X, dim=0)) == n
 
 
+def test_the_order_of_rows_does_not_tell_what_is_observed():
+    rng = np.random.default_rng(0)
+    X, y = np.repeat(rng.normal(size=(60, 2)), 10, axis=0), rng.integers(0, 2, 600)
+    samples = Samples.build(X, y).merged()
+    mixed = samples.rows(torch.randperm(len(samples.X), generator=torch.Generator().manual_seed(0)))
+    assert float(samples.observed().weight.sum()) == float(mixed.observed().weight.sum()) == 600
+
+
 def test_class_weights_do_not_count():
     X, y = drawn(100)
     y = (y > 1).astype(float)
