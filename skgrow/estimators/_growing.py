@@ -202,7 +202,9 @@ class GrowingRegressor(Growing, NetworkRegressor):
         Largest number of hidden neurons; ``stop_reason_`` says whether it has ended growth.
 
     patience : int, default=3
-        Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
+        Growths without improvement of ``criterion`` (or validation loss) after which growing ends. Of more than 8000
+        rows networks grow on 4000 first and on more later; there it is one, and no neurons are exchanged. Ensembles,
+        operators, ``penalty="path"`` and schedules with a number of growths see all rows from the start.
 
     min_decrease : float, default=1e-6
         Growing also ends when the best new block promises a smaller relative decrease of the loss.
@@ -660,7 +662,9 @@ class GrowingClassifier(Growing, NetworkClassifier):
         Largest number of hidden neurons; ``stop_reason_`` says whether it has ended growth.
 
     patience : int, default=1
-        Growths without improvement of ``criterion`` (or validation loss) after which growing ends.
+        Growths without improvement of ``criterion`` (or validation loss) after which growing ends. Of more than 8000
+        rows networks grow on 4000 first and on more later; there it is one, and no neurons are exchanged. Ensembles,
+        operators, ``penalty="path"`` and schedules with a number of growths see all rows from the start.
 
     min_decrease : float, default=1e-6
         Growing also ends when the best new block promises a smaller relative decrease of the loss.
